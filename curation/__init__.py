@@ -1,0 +1,1 @@
+"""Recordings in, a training list out: tables and audio, no torch."""

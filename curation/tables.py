@@ -1,0 +1,262 @@
+"""The columns, types, keys and units of every table; read, check, write.
+
+Tables are CSV in UTF-8 with LF line ends and a header, sorted by key, floats as `%.6g`: the same table is the same
+bytes. Text columns are never missing: an empty cell is the empty string. An empty cell of a float column is NaN.
+"""
+
+import csv
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+import numpy as np
+import pandas as pd
+
+from curation import files
+
+SHOWN = 3  # how many offenders an error message names
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its type, what it means, and, where they are few, the values it may have."""
+
+    kind: Literal["text", "int", "float", "bool"]
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its name, its columns in order, and those that identify a row."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Column]
+
+    def empty(self) -> pd.DataFrame:
+        """Return the table without rows."""
+        return _typed(pd.DataFrame({name: [] for name in self.columns}, dtype=object), self, "")
+
+
+_CLIP = Column("text", "16 hex digits: hash of the decoded recording and of the clip's start")
+_LABEL = Column("text", "a class of `data.classes`; empty: not labelled")
+_PROBABILITY = Column("float", "probability of `label`, out of sample; sums to 1 a clip")
+
+RAW = Table(
+    "raw.csv",
+    ("file",),
+    {
+        "file": Column("text", "path of the recording relative to data/raw, with `/`"),
+        "label": Column("text", "the class as it came (the given label); empty: not labelled yet"),
+        "group": Column("text", "recording, speaker, site or session: never split; empty: the file is its own group"),
+    },
+)
+REVIEWS = Table(
+    "reviews.csv",
+    ("clip_id", "annotator", "reviewed_utc"),
+    {
+        "clip_id": _CLIP,
+        "annotator": Column("text", "who answered, by a stable id"),
+        "reviewed_utc": Column("text", "when, ISO 8601 in UTC"),
+        "answer": Column("text", "a class, `unsure`, `bad_audio` or `none` (none of the classes)"),
+        "seconds": Column("float", "time the annotator spent on it, in s"),
+        "shown": Column("text", "what the annotator saw", ("blind", "hinted")),
+        "note": Column("text", "free text"),
+        "task_id": Column("text", "the task on the labelling server"),
+    },
+)
+CLIPS = Table(
+    "clips.csv",
+    ("clip_id",),
+    {
+        "clip_id": _CLIP,
+        "file": Column("text", "the recording, relative to data/raw"),
+        "start_s": Column("float", "where the clip starts in the recording, in s"),
+        "duration_s": Column("float", "how much of the clip is recorded sound, in s"),
+        "padded_s": Column("float", "how much of the clip is appended zeros, in s"),
+        "label": Column("text", "the given label; empty: not labelled"),
+        "group": Column("text", "the given group, or the file"),
+        "source_s": Column("float", "length of the decoded recording, in s"),
+        "header_s": Column("float", "length of the recording by its header, in s; empty: the header does not say"),
+        "rate_hz": Column("int", "sample rate of the recording, in Hz"),
+        "channels": Column("int", "channels of the recording"),
+        "codec": Column("text", "container and encoding of the recording"),
+        "dead_channels": Column("int", "channels of the recording that are digital silence while another is not"),
+        "inverted": Column("bool", "two channels of the recording cancel each other (one has its polarity reversed)"),
+        "peak_dbfs": Column("float", "largest absolute sample, in dB of full scale"),
+        "rms_dbfs": Column("float", "root mean square, in dB of full scale"),
+        "loudness_lufs": Column("float", "integrated loudness after ITU-R BS.1770-4; empty: below its gate"),
+        "dc_offset": Column("float", "mean sample, full scale 1"),
+        "clipped_share": Column("float", "share of samples in flat runs at the recording's peak"),
+        "silent_share": Column("float", "share of the sound in frames below the silence threshold"),
+        "leading_silence_s": Column("float", "silence before the first sound, in s"),
+        "trailing_silence_s": Column("float", "silence after the last sound, in s, without padding"),
+        "snr_db": Column("float", "loud against quiet frames, an estimate of signal to noise, in dB"),
+        "bandwidth_hz": Column("float", "where the clip's spectrum ends, in Hz; far below `data.rate_hz`/2: upsampled or lossy"),
+    },
+)
+REJECTS = Table(
+    "rejects.csv",
+    ("file", "start_s"),
+    {
+        "file": Column("text", "the recording, relative to data/raw"),
+        "start_s": Column("float", "start of the rejected window, in s; empty: the recording as a whole"),
+        "label": Column("text", "the given label"),
+        "reason": Column("text", "why it is no clip, one word"),
+        "detail": Column("text", "what was found and where to look, one sentence"),
+    },
+)
+GROUPS = Table(
+    "groups.csv",
+    ("clip_id",),
+    {
+        "clip_id": _CLIP,
+        "group": Column("text", "what must not be split: given groups joined by near-duplicates"),
+        "why": Column("text", "`given`, or the clip_id of the near-duplicate that joined it"),
+    },
+)
+FOLDS = Table(
+    "folds.csv",
+    ("clip_id",),
+    {"clip_id": _CLIP, "fold": Column("int", "-1: test, never trained on; 0 to k-1: cross-validation")},
+)
+LABELS = Table(
+    "labels.csv",
+    ("clip_id",),
+    {
+        "clip_id": _CLIP,
+        "label": _LABEL,
+        "origin": Column("text", "where the label comes from", ("given", "review", "none")),
+        "confidence": Column("float", "share of annotators who gave this label; empty: nobody was asked"),
+        "answers": Column("int", "how many annotators answered"),
+    },
+)
+SCORES = Table("scores.csv", ("clip_id", "label"), {"clip_id": _CLIP, "label": _LABEL, "probability": _PROBABILITY})
+PREDICTIONS = Table("predictions", SCORES.key, SCORES.columns)
+FLAGS = Table(
+    "flags.csv",
+    ("clip_id", "reason"),
+    {
+        "clip_id": _CLIP,
+        "reason": Column("text", "why the clip is doubted, one word"),
+        "score": Column("float", "how bad, 0 worst, 1 best; comparable within one reason"),
+        "label": Column("text", "the label doubted"),
+        "suggested": Column("text", "the class the scores point to; empty: no suggestion"),
+    },
+)
+QUEUE = Table(
+    "queue.csv",
+    ("clip_id",),
+    {
+        "clip_id": _CLIP,
+        "rank": Column("int", "order of listening, from 1"),
+        "reason": Column("text", "why it is asked", ("suspect", "uncertain", "minority", "unlabelled", "audit")),
+    },
+)
+TRAIN = Table(
+    "train.csv",
+    ("clip_id",),
+    {
+        "clip_id": _CLIP,
+        "label": _LABEL,
+        "fold": Column("int", "the clip's fold"),
+        "times": Column("int", "how often the clip is drawn in an epoch; 0: left out"),
+        "weight": Column("float", "weight of the clip in the loss"),
+        "why": Column("text", "`kept`, `repeated`, or why it is left out"),
+    },
+)
+
+
+def read(path: Path, table: Table) -> pd.DataFrame:
+    """Return the table in the file `path`, typed and checked.
+
+    Raises:
+        click.ClickException: the file is no such table; the message names the first faults and the next step.
+    """
+    try:
+        cells = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", engine="c")
+    except FileNotFoundError as error:
+        raise click.ClickException(f"{path} does not exist. `dvc repro` makes the tables in order.") from error
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{path} is not UTF-8 ({error.reason}). Save it as CSV in UTF-8.") from error
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise click.ClickException(f"{path} is not a CSV table: {error}") from error
+    if not isinstance(cells.index, pd.RangeIndex):
+        raise click.ClickException(f"{path} is not a CSV table: rows have more cells than the header. Quote commas.")
+    _check_columns(cells.columns, table, path)
+    return check(_typed(cells, table, path), table, path)
+
+
+def write(frame: pd.DataFrame, path: Path, table: Table) -> None:
+    """Check `frame` and write it sorted by key, whole or not at all."""
+    _check_columns(frame.columns, table, path)
+    ordered = check(_typed(frame, table, path), table, path)
+    text = ordered.select_dtypes("str")
+    returns = text.apply(lambda cells: cells.str.contains("\r", regex=False)).to_numpy().any()
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # the latter would leave a lone \r bare
+    with files.replacing(path) as temporary:
+        ordered.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n", quoting=quoting)
+
+
+def check(frame: pd.DataFrame, table: Table, path: Path | str) -> pd.DataFrame:
+    """Return `frame` sorted by key, or refuse duplicate keys and values that are not allowed."""
+    twice = frame.loc[frame.duplicated(list(table.key)), list(table.key)]
+    if len(twice):
+        raise click.ClickException(f"{path}: {'+'.join(table.key)} must be unique, but {_few(twice)} stands twice.")
+    for name, column in table.columns.items():
+        if column.choices and len(odd := frame.loc[~frame[name].isin(column.choices), name]):
+            raise click.ClickException(f"{path}: `{name}` must be one of {list(column.choices)}, not {_few(odd)}.")
+    return frame.sort_values(list(table.key), ignore_index=True, kind="stable")
+
+
+def check_labels(labels: pd.Series, classes: Collection[str], path: Path | str) -> None:
+    """Refuse a label that is neither one of `classes` nor empty."""
+    odd = labels[~labels.isin({*classes, ""})].drop_duplicates()
+    if len(odd):
+        raise click.ClickException(
+            f"{path}: {_few(odd)} not in `data.classes` of params.yaml {list(classes)}. "
+            "Correct the labels, or add the class there."
+        )
+
+
+def _check_columns(names: pd.Index, table: Table, path: Path | str) -> None:
+    missing = [name for name in table.columns if name not in names]
+    extra = [name for name in names if name not in table.columns]
+    if missing or extra:
+        lone = str(names[0]) if len(names) == 1 else ""
+        other = next((repr(mark) for mark in ";\t|" if mark in lone), None)
+        hint = f" It seems to be separated by {other}; earmark wants commas." if other else ""
+        raise click.ClickException(
+            f"{path}: the columns must be {list(table.columns)}; missing {missing}, not expected {extra}.{hint}"
+        )
+
+
+def _typed(frame: pd.DataFrame, table: Table, path: Path | str) -> pd.DataFrame:
+    return pd.DataFrame({name: _cast(frame[name], name, column, path) for name, column in table.columns.items()})
+
+
+def _cast(cells: pd.Series, name: str, column: Column, path: Path | str) -> pd.Series:
+    if column.kind == "text":
+        return cells.fillna("").astype("str")
+    if column.kind == "bool":
+        truth = cells.astype("str").map({"True": 1.0, "False": 0.0})
+        wrong = truth.isna()
+    else:
+        truth = pd.to_numeric(cells, errors="coerce").astype("float64")
+        empty = cells.isna() | (cells.astype("str") == "")
+        wrong = truth.isin([np.inf, -np.inf]) | (truth.isna() & ~empty)
+        if column.kind == "int":
+            wrong |= truth % 1 != 0
+    if wrong.any():
+        raise click.ClickException(f"{path}: `{name}` must be {column.kind}, not {_few(cells[wrong])}.")
+    return truth if column.kind == "float" else truth.astype("bool" if column.kind == "bool" else "int64")
+
+
+def _few(rows: pd.DataFrame | pd.Series) -> str:
+    frame = rows.to_frame() if isinstance(rows, pd.Series) else rows
+    values = [row[0] if len(row) == 1 else tuple(row) for row in frame.to_numpy().tolist()]
+    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    return ", ".join(map(repr, values[:SHOWN])) + more

@@ -1,0 +1,1 @@
+"""A training list in, predictions and their evaluation out."""
