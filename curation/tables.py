@@ -89,13 +89,15 @@ CLIPS = Table(
         "peak_dbfs": Column("float", "largest absolute sample, in dB of full scale"),
         "rms_dbfs": Column("float", "root mean square, in dB of full scale"),
         "loudness_lufs": Column("float", "integrated loudness after ITU-R BS.1770-4; empty: below its gate"),
-        "dc_offset": Column("float", "mean sample, full scale 1"),
+        "dc_offset": Column("float", "where the sound rests: median of the means of 0.1 s, full scale 1"),
         "clipped_share": Column("float", "share of samples in flat runs at the recording's peak"),
         "silent_share": Column("float", "share of the sound in frames below the silence threshold"),
         "leading_silence_s": Column("float", "silence before the first sound, in s"),
         "trailing_silence_s": Column("float", "silence after the last sound, in s, without padding"),
         "snr_db": Column("float", "loud against quiet frames, an estimate of signal to noise, in dB"),
-        "bandwidth_hz": Column("float", "where the clip's spectrum ends, in Hz; far below `data.rate_hz`/2: upsampled or lossy"),
+        "bandwidth_hz": Column(
+            "float", "where the clip's spectrum ends, in Hz; far below `data.rate_hz`/2: upsampled or lossy"
+        ),
     },
 )
 REJECTS = Table(
@@ -168,6 +170,17 @@ TRAIN = Table(
         "why": Column("text", "`kept`, `repeated`, or why it is left out"),
     },
 )
+TRUTH = Table(
+    "sample_truth.csv",
+    ("file", "fault"),
+    {
+        "file": Column("text", "a recording of the demonstration corpus, relative to data/raw"),
+        "fault": Column("text", "what was planted, named as its finder names it"),
+        "label": Column("text", "the class that is right; `none`: none of them"),
+        "twin": Column("text", "the recording it is a copy of; empty: no copy"),
+        "detail": Column("text", "how it was done"),
+    },
+)
 
 
 def read(path: Path, table: Table) -> pd.DataFrame:
@@ -194,9 +207,9 @@ def write(frame: pd.DataFrame, path: Path, table: Table) -> None:
     """Check `frame` and write it sorted by key, whole or not at all."""
     _check_columns(frame.columns, table, path)
     ordered = check(_typed(frame, table, path), table, path)
-    text = ordered.select_dtypes("str")
-    returns = text.apply(lambda cells: cells.str.contains("\r", regex=False)).to_numpy().any()
-    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # the latter would leave a lone \r bare
+    texts = [ordered[name] for name, column in table.columns.items() if column.kind == "text"]
+    returns = any(cells.str.contains("\r", regex=False).any() for cells in texts)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # the latter leaves a lone \r bare
     with files.replacing(path) as temporary:
         ordered.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n", quoting=quoting)
 

@@ -1,0 +1,82 @@
+"""Run a function over many tasks in processes that may hang or die without taking the run with them."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import av.logging
+import click
+from pebble import ProcessExpired, ProcessPool
+
+Result = TypeVar("Result")
+
+AHEAD = 32  # tasks handed out a worker: enough to keep all busy while one is slow, few enough to hold in memory
+
+
+class InterruptedRun(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130  # of a shell's command ended by SIGINT
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What became of a task without a result: `timeout` or `crashed`, and a sentence."""
+
+    reason: str
+    detail: str
+
+
+def each(
+    work: Callable[..., Result], tasks: Iterable[Sequence[object]], *, workers: int, timeout_s: float
+) -> Generator[Result | Lost]:
+    """Yield `work(*task)` for each task in order, computed in `workers` processes.
+
+    A task that takes longer than `timeout_s`, or whose process dies, is `Lost` and alone in that; an exception of
+    `work` is raised here and ends the others. `work` must be importable by name, and tasks and results picklable.
+
+    Raises:
+        InterruptedRun: Ctrl-C; the workers are gone.
+    """
+    server = multiprocessing.get_context("forkserver")  # a fork of this process could inherit a lock held by a thread
+    server.set_forkserver_preload([work.__module__])
+    pool = ProcessPool(max_workers=workers, initializer=_silence_libraries, context=server)
+    futures = (pool.schedule(work, args=task, timeout=timeout_s) for task in tasks)
+    try:
+        for future in _ahead(futures, AHEAD * workers):
+            outcome = _outcome(future, timeout_s)
+            yield outcome
+    except KeyboardInterrupt as error:
+        raise InterruptedRun("Interrupted. The same command again starts afresh.") from error
+    finally:
+        pool.stop()  # type: ignore[no-untyped-call]
+        pool.join()
+
+
+def _ahead(futures: Iterable[Future[Result]], count: int) -> Iterator[Future[Result]]:
+    """Yield the futures in order, with up to `count` of them made ahead."""
+    futures = iter(futures)
+    made = deque(islice(futures, count))
+    while made:
+        yield made.popleft()
+        made.extend(islice(futures, 1))
+
+
+def _outcome(future: Future[Result], timeout_s: float) -> Result | Lost:
+    try:
+        return future.result()
+    except TimeoutError:
+        return Lost("timeout", f"It was not done after {timeout_s:g} s.")
+    except ProcessExpired as error:
+        return Lost("crashed", f"The process that decoded it died (exit code {error.exitcode}).")
+
+
+def _silence_libraries() -> None:
+    """Keep the C libraries' remarks on broken files off the terminal: what they say comes back as a result."""
+    av.logging.set_level(av.logging.PANIC)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
