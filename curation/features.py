@@ -1,0 +1,169 @@
+"""Describe each clip by vectors for scoring and by a fingerprint for finding copies."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+import joblib
+import librosa
+import numpy as np
+import scipy.signal
+from numpy.typing import NDArray
+from pydantic import Field
+from tqdm import tqdm
+
+from curation import files, params, tables, vectors
+from curation.audio import Samples
+from curation.clips import read_clip
+from curation.fingerprint import Fingerprint, fingerprint
+
+Array: TypeAlias = NDArray[np.float32]
+
+BATCH = 16  # clips a task: few tasks, and little audio in memory
+LOW_HZ = 50  # lower edge of the mel bands
+TINY = 1e-6  # keeps quotients and logarithms of silence finite
+COEFFICIENTS = 20  # of the mel cepstrum
+LAGS_S, LAGS = (0.064, 3.0), 24  # range and number of the lags at which onsets may repeat
+BANDS, SLOWEST_HZ, RATES, PERIOD_S = 16, 0.5, 8, 4.0  # of the modulation spectrum: bands, rates, window
+
+
+class Params(params.Section):
+    """Section `features` of params.yaml."""
+
+    window_s: float = Field(ge=0.01, le=1)  # of a spectrum
+    hop_s: float = Field(ge=0.001, le=0.05)  # from spectrum to spectrum
+    mels: int = Field(ge=32, le=256, multiple_of=BANDS)  # mel bands
+    silence_db: float = Field(gt=0, le=120)  # below the peak: quieter beginnings and ends are left out
+
+
+def features(sound: Samples, p: Params, *, rate_hz: int) -> dict[str, Array]:
+    """Return the blocks of features of a sound of shape (n_samples,), each of shape (n_dimensions,).
+
+    Statistics over time of standard descriptors: `cepstrum` says how it sounds, `spectrum` where its energy lies,
+    `rhythm` when it begins and repeats, `modulation` how fast it swells and fades. Gain, polarity, and silence before
+    and after the sound do not matter, so that neither level nor padding can become a shortcut.
+    """
+    window, hop = round(p.window_s * rate_hz), round(p.hop_s * rate_hz)
+    trimmed, _ = librosa.effects.trim(
+        sound / max(np.abs(sound).max(), TINY), top_db=p.silence_db, frame_length=window, hop_length=hop
+    )
+    heard = np.pad(trimmed, (0, max(0, window - len(trimmed))))
+    magnitude = np.abs(librosa.stft(heard, n_fft=window, hop_length=hop))
+    power = librosa.feature.melspectrogram(S=magnitude**2, sr=rate_hz, n_mels=p.mels, fmin=LOW_HZ)
+    mel_db = librosa.power_to_db(power, ref=np.max)
+    crossings = librosa.feature.zero_crossing_rate(heard, frame_length=window, hop_length=hop)
+    blocks = {
+        "cepstrum": cepstrum(mel_db),
+        "spectrum": spectrum(magnitude, crossings, rate_hz),
+        "rhythm": rhythm(mel_db, hop_s=hop / rate_hz),
+        "modulation": modulation(mel_db, hop_s=hop / rate_hz),
+    }
+    return {name: block.astype(np.float32) for name, block in blocks.items()}
+
+
+def cepstrum(mel_db: Array) -> Array:
+    """Return mean and deviation of the mel cepstrum and the deviation of its slope, from shape (n_mels, n_frames)."""
+    coefficients = librosa.feature.mfcc(S=mel_db, n_mfcc=COEFFICIENTS)
+    slope = librosa.feature.delta(coefficients, mode="nearest")
+    return np.concatenate([coefficients.mean(axis=1), coefficients.std(axis=1), slope.std(axis=1)])
+
+
+def spectrum(magnitude: Array, crossings: Array, rate_hz: int) -> Array:
+    """Return mean and deviation of the spectrum's shape and chroma.
+
+    Args:
+        magnitude: magnitude spectrogram, shape (n_bins, n_frames).
+        crossings: zero crossings a sample, shape (1, n_frames).
+        rate_hz: sample rate of the sound.
+    """
+    loudness = librosa.feature.rms(S=magnitude, frame_length=2 * (len(magnitude) - 1))
+    rows = np.vstack(
+        [
+            np.log(librosa.feature.spectral_centroid(S=magnitude, sr=rate_hz) + 1),
+            np.log(librosa.feature.spectral_bandwidth(S=magnitude, sr=rate_hz) + 1),
+            np.log(librosa.feature.spectral_rolloff(S=magnitude, sr=rate_hz) + 1),
+            np.log(librosa.feature.spectral_flatness(S=magnitude)),
+            np.log(loudness / max(loudness.max(), TINY) + 1e-4),
+            crossings,
+            librosa.feature.chroma_stft(S=magnitude**2, sr=rate_hz, tuning=0.0),
+        ]
+    )
+    return np.concatenate([rows.mean(axis=1), rows.std(axis=1)])
+
+
+def rhythm(mel_db: Array, *, hop_s: float) -> Array:
+    """Return how strong onsets are and how much they repeat after each of `LAGS` ranges of lags."""
+    onsets = librosa.onset.onset_strength(S=mel_db)
+    first, last = (round(lag_s / hop_s) for lag_s in LAGS_S)
+    repeats = librosa.autocorrelate(onsets - onsets.mean(), max_size=last)
+    repeats = np.pad(repeats / max(repeats[0], TINY), (0, last - len(repeats)))
+    strongest = [lags.max() for lags in np.array_split(repeats[first:], LAGS)]
+    return np.array([*strongest, onsets.mean(), onsets.std(), onsets.max()])
+
+
+def modulation(mel_db: Array, *, hop_s: float) -> Array:
+    """Return how much `BANDS` bands swell and fade at `RATES` ranges of rates, in log power."""
+    bands = mel_db.reshape(BANDS, -1, mel_db.shape[1]).mean(axis=1)
+    frames = round(PERIOD_S / hop_s)
+    rates_hz, density = scipy.signal.welch(
+        bands, 1 / hop_s, nperseg=min(frames, bands.shape[1]), nfft=2 * frames, scaling="spectrum"
+    )
+    edges = np.searchsorted(rates_hz, np.geomspace(SLOWEST_HZ, rates_hz[-1], RATES + 1))
+    means = [density[:, low:high].mean(axis=1) for low, high in itertools.pairwise(edges)]
+    return np.log(np.concatenate(means) + TINY)
+
+
+def describe(
+    frames: Mapping[str, int], audio: Path, p: Params, *, rate_hz: int, workers: int
+) -> tuple[vectors.Vectors, list[Fingerprint]]:
+    """Return the vectors and the fingerprints of clips, in the order of `frames`: the recorded samples of each.
+
+    Work is handed out in batches by joblib: `joblib.parallel_config` chooses where it is done.
+    """
+    clip_ids = tuple(frames)
+    batches = [clip_ids[start : start + BATCH] for start in range(0, len(clip_ids), BATCH)]
+    task = joblib.delayed(_describe)
+    done = joblib.Parallel(n_jobs=workers)(
+        task([(clip_id, frames[clip_id]) for clip_id in batch], audio, p, rate_hz)
+        for batch in tqdm(batches, "features", unit="batch", disable=None)
+    )
+    rows, prints = zip(*itertools.chain.from_iterable(done), strict=True)
+    blocks = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return vectors.Vectors(clip_ids, blocks), list(prints)
+
+
+def _describe(
+    batch: Sequence[tuple[str, int]], audio: Path, p: Params, rate_hz: int
+) -> list[tuple[dict[str, Array], Fingerprint]]:
+    sounds = (read_clip(clip_id, audio, frames=frames) for clip_id, frames in batch)
+    return [(features(sound, p, rate_hz=rate_hz), fingerprint(sound, rate_hz)) for sound in sounds]
+
+
+def write_prints(clip_ids: Sequence[str], prints: Sequence[Fingerprint], path: Path) -> None:
+    """Write fingerprints as `rows`, one after the other; those of clip i are `rows[offset[i]:offset[i + 1]]`."""
+    offset = np.cumsum([0, *map(len, prints)])
+    with files.replacing(path) as temporary:
+        np.savez(temporary, clip_id=np.array(clip_ids, dtype=np.str_), rows=np.concatenate(prints), offset=offset)
+
+
+@click.command()
+@click.option("--clips", type=click.Path(path_type=Path), required=True, help="The clips.")
+@click.option("--audio", type=click.Path(file_okay=False, path_type=Path), required=True, help="The clips as sound.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the features.")
+@click.option("--workers", type=click.IntRange(min=1), default=joblib.cpu_count, help="Processes.  [default: all CPUs]")
+def main(clips: Path, audio: Path, out: Path, workers: int) -> None:
+    """Write the vectors and the fingerprint of every clip."""
+    rate_hz = params.Data.load("data").rate_hz
+    rows = tables.read(clips, tables.CLIPS)
+    frames = dict(zip(rows["clip_id"], (rows["duration_s"] * rate_hz).round().astype(int), strict=True))
+    found, prints = describe(frames, audio, Params.load("features"), rate_hz=rate_hz, workers=workers)
+    vectors.write(found, out)
+    write_prints(found.clip_ids, prints, out / "fingerprints.npz")
+    dimensions = sum(block.shape[1] for block in found.blocks.values())
+    click.echo(f"features: {len(rows)} clips, {dimensions} dimensions")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Keep the clips' vectors in a file, and read them as points that distances can be taken of."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+from zipfile import BadZipFile
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from curation import files
+
+Block: TypeAlias = NDArray[np.float32]  # shape (n_clips, n_dimensions)
+
+NAME = "vectors.npz"
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Blocks of features, one row a clip, and whose rows they are."""
+
+    clip_ids: tuple[str, ...]
+    blocks: Mapping[str, Block]
+
+    def points(self, clip_ids: Collection[str]) -> Block:
+        """Return the vectors of some clips, all blocks side by side, shape (len(clip_ids), n_dimensions).
+
+        Each dimension has mean 0 and standard deviation 1 over all clips, asked for or not; one that never varies is 0.
+
+        Raises:
+            click.ClickException: a clip has no vector.
+        """
+        place = {clip_id: row for row, clip_id in enumerate(self.clip_ids)}
+        if missing := sorted(set(clip_ids) - set(place)):
+            raise click.ClickException(
+                f"{NAME} lacks {len(missing)} clips, {missing[0]!r} first. `dvc repro features` makes it anew."
+            )
+        every = np.hstack([block.astype(np.float64) for block in self.blocks.values()])
+        spread = every.std(axis=0)
+        scaled = (every - every.mean(axis=0)) / np.where(spread > 0, spread, 1)
+        points: Block = scaled[[place[clip_id] for clip_id in clip_ids]].astype(np.float32)
+        return points
+
+
+def read(folder: Path) -> Vectors:
+    """Return the vectors that stage `features` wrote to `folder`.
+
+    Raises:
+        click.ClickException: the file is missing, or is not what that stage writes.
+    """
+    path = folder / NAME
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Vectors(
+                tuple(stored["clip_id"].tolist()), {name: stored[name] for name in stored if name != "clip_id"}
+            )
+    except FileNotFoundError as error:
+        raise click.ClickException(f"{path} does not exist. `dvc repro features` makes it.") from error
+    except (BadZipFile, EOFError, KeyError, ValueError) as error:
+        raise click.ClickException(f"{path} holds no vectors ({error}). `dvc repro features` makes it anew.") from error
+
+
+def write(vectors: Vectors, folder: Path) -> None:
+    """Write `vectors` to `folder`: the same vectors are the same bytes."""
+    with files.replacing(folder / NAME) as temporary:
+        np.savez(temporary, allow_pickle=False, clip_id=np.array(vectors.clip_ids, dtype=np.str_), **vectors.blocks)

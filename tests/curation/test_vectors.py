@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from curation import vectors
+from curation.vectors import Vectors
+
+TWO = Vectors(
+    ("aa", "bb"),
+    {"one": np.array([[1, 5], [3, 5]], dtype=np.float32), "other": np.array([[-7], [-8]], dtype=np.float32)},
+)
+
+
+def test_points_put_the_blocks_side_by_side_each_dimension_with_mean_0_and_deviation_1() -> None:
+    assert TWO.points(["bb", "aa"]).tolist() == [[1, 0, -1], [-1, 0, 1]]
+
+
+def test_the_points_of_some_clips_are_those_they_have_among_all() -> None:
+    assert TWO.points(["aa"]).tolist() == [[-1, 0, 1]]
+
+
+def test_vectors_are_read_as_written_and_hold_no_pickle_and_no_clock(tmp_path: Path) -> None:
+    vectors.write(TWO, tmp_path)
+    found = vectors.read(tmp_path)
+    assert found.clip_ids == TWO.clip_ids
+    assert {name: block.tolist() for name, block in found.blocks.items()} == {
+        "one": [[1, 5], [3, 5]],
+        "other": [[-7], [-8]],
+    }
+    first = (tmp_path / vectors.NAME).read_bytes()
+    vectors.write(found, tmp_path)
+    assert (tmp_path / vectors.NAME).read_bytes() == first
+
+
+def test_a_clip_without_vector_is_refused() -> None:
+    with pytest.raises(click.ClickException, match=r"lacks 1 clips, 'cc' first.*`dvc repro features`"):
+        TWO.points(["aa", "cc"])
+
+
+@pytest.mark.parametrize("content", [b"", b"clip_id,one\n", b"PK\x05\x06" + bytes(18)])
+def test_a_file_that_holds_no_vectors_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / vectors.NAME).write_bytes(content)
+    with pytest.raises(click.ClickException, match=r"vectors\.npz holds no vectors.*`dvc repro features`"):
+        vectors.read(tmp_path)
+
+
+def test_a_pickle_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / vectors.NAME, clip_id=np.array(["aa"]), one=np.array([{}], dtype=object))
+    with pytest.raises(click.ClickException, match="holds no vectors"):
+        vectors.read(tmp_path)
+
+
+def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(click.ClickException, match=r"does not exist. `dvc repro features`"):
+        vectors.read(tmp_path)
