@@ -1,0 +1,183 @@
+"""Score every clip by models that have seen neither the clip nor its group."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.metrics.pairwise import manhattan_distances
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC
+from tqdm import tqdm
+
+from curation import params, tables, vectors
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Names: TypeAlias = NDArray[np.str_]
+
+TEST = -1  # in `tables.FOLDS`
+STEEPEST = 10  # bounds the confidence where decisions separate the labels perfectly
+DECIMALS = 6  # of a probability; a table keeps six digits, so that they still sum to 1 there
+
+
+class Params(params.Section):
+    """Section `score` of params.yaml."""
+
+    folds: int = Field(ge=2, le=50)  # a model learns from all of them but one
+    repeats: int = Field(ge=1, le=50)  # of the cross-validation, each with other folds
+    penalty: float = Field(gt=0, le=1000)  # C of the support vector machine: the lower, the less it trusts a label
+    seed: int = Field(ge=0, lt=2**31)
+
+
+def score(clips: pd.DataFrame, points: NDArray[np.float32], p: Params, *, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Return `tables.SCORES`: a probability of every class for every clip, labelled or not.
+
+    Models learn from the labelled clips outside the test fold; a clip is judged by those that learnt from no clip of
+    its group. Its own label reaches its score only by what is common to all: which clips share a fold (folds are
+    stratified) and the calibration (one number). A label in the test fold reaches no score.
+
+    Memory grows with the square of the clips: 18 bytes a pair, 1.8 GB for 10,000 clips.
+
+    Args:
+        clips: `clip_id`, `label`, `group`, `fold`.
+        points: standardised features of these clips, shape (n_clips, n_dimensions).
+        p: parameters.
+        classes: names of the classes.
+
+    Raises:
+        click.ClickException: a class has labelled clips in too few groups.
+    """
+    names = np.sort(classes)
+    label, group = clips["label"].to_numpy(str), pd.factorize(clips["group"])[0]
+    learnable = np.flatnonzero((label != "") & (clips["fold"] != TEST))
+    seeds = range(p.seed, p.seed + p.repeats)
+    parts = [
+        learnable[part]
+        for seed in seeds
+        for part in training_parts(label[learnable], group[learnable], names, folds=p.folds, seed=seed)
+    ]
+    found = decisions(kernel(points), label, group, parts, p.penalty)
+    steepness = calibrate(found[learnable], np.searchsorted(names, label[learnable]))
+    wide = pd.DataFrame(rounded(softmax(steepness * found, axis=1)), columns=names.tolist())
+    return wide.assign(clip_id=clips["clip_id"].to_numpy()).melt("clip_id", var_name="label", value_name="probability")
+
+
+def kernel(points: NDArray[np.float32]) -> Floats:
+    """Return the Laplacian kernel of points (n, d), shape (n, n), its width the median distance of two points."""
+    distances: Floats = manhattan_distances(points)
+    distances /= -max(np.median(distances), np.finfo(np.float64).tiny)
+    return np.exp(distances, out=distances)
+
+
+def training_parts(label: Names, group: Integers, names: Names, *, folds: int, seed: int) -> list[Integers]:
+    """Return what each model learns from: all but one of at most `folds` folds of whole groups, stratified by label.
+
+    Raises:
+        click.ClickException: a model would know nothing of one of `names`.
+    """
+    groups = {str(name): len(np.unique(group[label == name])) for name in names}
+    rarest = min(groups, key=groups.__getitem__)
+    if groups[rarest] > 1:
+        splitter = StratifiedGroupKFold(min(folds, groups[rarest]), shuffle=True, random_state=seed)
+        parts = [train for train, _ in splitter.split(label, label, group)]
+        if all(set(label[part]) == set(names) for part in parts):
+            return parts
+    raise click.ClickException(
+        f"Class {rarest!r} has labelled clips in {groups[rarest]} of the {len(np.unique(group))} groups outside the "
+        "test fold: too few to learn from some of them and score the others. Add recordings of this class, or label "
+        "some, from other groups."
+    )
+
+
+def decisions(similarity: Floats, label: Names, group: Integers, parts: Sequence[Integers], penalty: float) -> Floats:
+    """Return how much each class speaks for itself in each clip, shape (n_clips, n_classes), classes sorted.
+
+    The mean of the decisions of support vector machines, one class against the rest. A clip is judged by those alone
+    whose training part holds no clip of its group: labels of its group have no influence.
+
+    Args:
+        similarity: kernel of the clips, shape (n_clips, n_clips).
+        label: class of each, read for the clips in `parts` only.
+        group: group of each.
+        parts: the clips that each machine learns from; each clip's group is missing in one part or more.
+        penalty: C of the machines; within a machine both sides weigh the same, however many clips they have.
+    """
+    total, judges = np.zeros((len(label), len(np.unique(label[parts[0]])))), np.zeros((len(label), 1))
+    machine = OneVsRestClassifier(SVC(C=penalty, kernel="precomputed", class_weight="balanced"))
+    for part in tqdm(parts, "score", unit="model", disable=None):
+        unseen = np.flatnonzero(~np.isin(group, group[part]))
+        machine.fit(similarity[np.ix_(part, part)], label[part])
+        found = machine.decision_function(similarity[np.ix_(unseen, part)])
+        total[unseen] += found if found.ndim == 2 else np.column_stack([-found, found])
+        judges[unseen] += 1
+    return total / judges
+
+
+def calibrate(found: Floats, truth: Integers) -> float:
+    """Return the factor b >= 0 with which softmax(b * decisions) fits the labels best: its inverse is a temperature.
+
+    A single number for all clips and classes keeps their order. Guo et al. 2017, On Calibration of Modern Neural
+    Networks, arXiv:1706.04599.
+
+    Args:
+        found: decisions out of sample, shape (n_clips, n_classes).
+        truth: column of each clip's label, shape (n_clips,).
+    """
+
+    def loss(steepness: float) -> float:
+        return -float(log_softmax(steepness * found, axis=1)[np.arange(len(truth)), truth].mean())
+
+    return float(minimize_scalar(loss, bounds=(0, STEEPEST), method="bounded").x)
+
+
+def rounded(probabilities: Floats) -> Floats:
+    """Return probabilities of shape (n, n_classes) with `DECIMALS` decimals whose rows still sum to 1."""
+    short = np.round(probabilities, DECIMALS)
+    largest = short.argmax(axis=1)[:, None]
+    rest = 1 - (short.sum(axis=1, keepdims=True) - np.take_along_axis(short, largest, 1))
+    np.put_along_axis(short, largest, np.round(rest, DECIMALS), 1)
+    return short
+
+
+def joined(labels: pd.DataFrame, folds: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Return `clip_id`, `label`, `group` and `fold` of every clip.
+
+    Raises:
+        click.ClickException: the tables are not of the same clips.
+    """
+    for name, table in {"folds": folds, "groups": groups}.items():
+        if odd := sorted(set(labels["clip_id"]) ^ set(table["clip_id"])):
+            raise click.ClickException(
+                f"{name} and labels differ by {len(odd)} clips, {odd[0]!r} first. `dvc repro score` makes them anew."
+            )
+    return labels[["clip_id", "label"]].merge(groups[["clip_id", "group"]]).merge(folds)
+
+
+@click.command()
+@click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
+@click.option("--folds", type=click.Path(path_type=Path), required=True, help="Which clips are in the test fold.")
+@click.option("--groups", type=click.Path(path_type=Path), required=True, help="What must not be split.")
+@click.option("--features", type=click.Path(file_okay=False, path_type=Path), required=True, help="The clips' vectors.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the scores go.")
+def main(labels: Path, folds: Path, groups: Path, features: Path, out: Path) -> None:
+    """Write a probability of every class for every clip, out of sample."""
+    classes = params.Data.load("data").classes
+    today = tables.read(labels, tables.LABELS)
+    tables.check_labels(today["label"], classes, labels)
+    clips = joined(today, tables.read(folds, tables.FOLDS), tables.read(groups, tables.GROUPS))
+    points = vectors.read(features).points(clips["clip_id"].tolist())
+    scores = score(clips, points, Params.load("score"), classes=classes)
+    tables.write(scores, out, tables.SCORES)
+    click.echo(f"score: {len(clips)} clips, {(clips['label'] != '').sum()} of them labelled")
+
+
+if __name__ == "__main__":
+    main()
