@@ -91,7 +91,8 @@ def _minority(left: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     likely = left[(left["label"] == "") & (left[probability] >= 0.5)]
     new = likely.sort_values([probability, "clip_id"], ascending=[False, True])
     present = left[left["label"] == smallest].sort_values([probability, "clip_id"])
-    return pd.concat([new, present])
+    ranked: pd.DataFrame = pd.concat([new, present])
+    return ranked
 
 
 def _shuffled(left: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

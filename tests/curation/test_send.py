@@ -15,10 +15,10 @@ QUEUE = rows.table(
 
 
 def test_a_task_is_blind_and_tasks_come_in_the_order_of_the_queue() -> None:
-    tasks = send.send(QUEUE, send.Params(audio_prefix="/clips/"), suffix=".flac")
+    tasks = send.send(QUEUE, send.Params(audio_prefix="/clips/"))
     assert tasks == [
-        {"data": {"audio": "/clips/bbbb.flac", "clip_id": "bbbb", "rank": 1}},
-        {"data": {"audio": "/clips/aaaa.flac", "clip_id": "aaaa", "rank": 2}},
+        {"data": {"audio": "/clips/bbbb.wav", "clip_id": "bbbb", "rank": 1}},
+        {"data": {"audio": "/clips/aaaa.wav", "clip_id": "aaaa", "rank": 2}},
     ]
 
 
