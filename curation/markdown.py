@@ -1,0 +1,30 @@
+"""Markdown that no text from the data can break out of, and that reads well in a terminal."""
+
+import re
+from collections.abc import Sequence
+
+LONGEST = 200  # characters of a text that are shown
+
+
+def code(text: str) -> str:
+    """Return `text` as a code span on one line: markup, links, mentions and control characters have no effect."""
+    plain = "".join(mark if mark.isprintable() and mark != "|" else rf"\u{ord(mark):04x}" for mark in text) or " "
+    shown = plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}..."
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{shown}{space}{fence}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:
+    """Return a table of Markdown cells, which hold text of the data only as `code`.
+
+    With `numbers` all columns but the first are aligned to the right.
+    """
+    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
+    right = [numbers and column > 0 for column in range(len(widths))]
+    rule = ["-" * (width - 1) + ":" if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)]
+    lines = [
+        [cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(*parts, strict=True)]
+        for parts in ((line, widths, right) for line in (header, rule, *rows))
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

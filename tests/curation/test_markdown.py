@@ -1,0 +1,48 @@
+import pytest
+
+from curation.markdown import code, table
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rec_1 <b>*x*</b> @you #1", "`rec_1 <b>*x*</b> @you #1`"),
+        ("a`b", "`` a`b ``"),
+        ("```", "```` ``` ````"),
+        ("a|b", r"`a\u007cb`"),
+        ("a\nb\x1b[31m", r"`a\u000ab\u001b[31m`"),
+        ("\u202egnp.exe", r"`\u202egnp.exe`"),
+        ("", "` `"),
+        ("x" * 201, f"`{'x' * 200}...`"),
+    ],
+)
+def test_text_becomes_code_on_one_line(text: str, shown: str) -> None:
+    assert code(text) == shown
+
+
+def test_a_table_is_aligned() -> None:
+    assert table(["a", "long"], [["1", "2"], ["three", "4"]]) == (
+        "| a     | long |\n"
+        "| ----- | ---- |\n"
+        "| 1     | 2    |\n"
+        "| three | 4    |"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "[a](b)", "`", "``|``", "a\\|b", "\\", "**", "<!--", "&lt;"]
+)
+def test_no_text_breaks_out_of_its_cell(text: str) -> None:
+    renderer = pytest.importorskip("markdown_it", reason="needs markdown-it-py to render").MarkdownIt("commonmark")
+    cell = renderer.enable("table").parse(table(["x", "y"], [[code(text), code("next")]]))
+    spans = [token.content for inline in cell if inline.children for token in inline.children if token.type != "text"]
+    assert spans == [text.replace("|", r"\u007c"), "next"]
+
+
+def test_numbers_are_aligned_to_the_right_and_names_to_the_left() -> None:
+    assert table(("model", "MCC"), [("a", "0.5"), ("longer", "-0.25")], numbers=True).splitlines() == [
+        "| model  |   MCC |",
+        "| ------ | ----: |",
+        "| a      |   0.5 |",
+        "| longer | -0.25 |",
+    ]

@@ -1,0 +1,157 @@
+"""Evaluate every model from tables alone: metrics with intervals, the constant baselines, and collapse."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from curation import collapse, files, params, tables
+from training import bootstrap, curves, metrics
+
+TEST = -1
+SHOWN = 3  # clips that an error message names
+SUM_TOLERANCE = 1e-3  # of the probabilities of a clip, which are rounded in the table
+
+
+class Params(params.Section):
+    """Section `evaluate` of params.yaml."""
+
+    resamples: int = Field(ge=100)  # bootstrap resamples of the groups
+    seed: int = Field(ge=0)
+
+
+def evaluate(
+    outcome: metrics.Outcome, groups: NDArray[np.int64], p: Params, *, classes: tuple[str, ...]
+) -> dict[str, files.Json]:
+    """Return the evidence on one model, nested as `dvc metrics` wants it.
+
+    Each metric has its `value`, the ends `low` and `high` of its 95 % interval (see `bootstrap`; the error of the
+    calibration has none), and beside it what a model gets that says the commonest class of every clip (`majority`).
+    A metric of one class also has what a model gets that says the rarest (`minority`).
+
+    Args:
+        outcome: out-of-sample predictions.
+        groups: number of each clip's group, shape (clips,).
+        p: the bootstrap.
+        classes: names of the columns of `outcome`.
+    """
+    majority, ones = metrics.majority(outcome.truth), np.ones((1, len(groups)))
+    beside = {
+        "majority": metrics.overall(majority, ones) | metrics.by_class(majority, ones, classes),
+        "minority": metrics.by_class(metrics.minority(outcome.truth), ones, classes),
+    }
+    estimates = bootstrap.estimate(
+        lambda weights: metrics.overall(outcome, weights) | metrics.by_class(outcome, weights, classes),
+        groups,
+        p.resamples,
+        seed=p.seed,
+    )
+    evidence: dict[str, dict[str, files.Json]] = {}
+    for key, estimate in estimates.items():
+        figures = asdict(estimate) | {who: float(known[key][0]) for who, known in beside.items() if key in known}
+        evidence.setdefault(key[0], {}).update(figures if len(key) == 1 else {key[1]: figures})
+    evidence["ece"] = {"value": metrics.calibration_error(outcome), "majority": metrics.calibration_error(majority)}
+    return {"clips": len(groups), "groups": len(np.unique(groups))} | evidence | _verdict(outcome, classes)
+
+
+def judged(labels: pd.DataFrame, folds: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return clip_id and label of the clips that the models are judged by, sorted.
+
+    These are the labelled clips of the test fold. Without a test fold they are the labelled clips that any of the
+    models predicted: predictions are out of fold then, and this is cross-validation.
+    """
+    rows = labels[labels["label"] != ""].merge(folds, on="clip_id", validate="one_to_one")
+    predicted = {clip for table in predictions.values() for clip in table["clip_id"]}
+    tested = (folds["fold"] == TEST).any()
+    chosen = rows["fold"] == TEST if tested else rows["clip_id"].isin(predicted)
+    return rows.loc[chosen, ["clip_id", "label"]].sort_values("clip_id", ignore_index=True)
+
+
+def outcome(
+    clips: pd.DataFrame, predictions: pd.DataFrame, *, source: Path | str, classes: tuple[str, ...]
+) -> metrics.Outcome:
+    """Return what `predictions` say of `clips` (see `judged`), in their order.
+
+    Raises:
+        click.ClickException: no clip has one of the classes, or a clip has no prediction, or not one that sums to 1.
+    """
+    if lacking := [label for label in classes if label not in set(clips["label"])]:
+        raise click.ClickException(
+            f"{source}: of the {len(clips)} labelled clips to judge the model by none is {lacking[0]!r}, so there is "
+            "no telling how well it is found. Label some clips of this class and run `dvc repro`."
+        )
+    tables.check_labels(predictions["label"], classes, source)
+    wide = predictions.pivot_table(index="clip_id", columns="label", values="probability").reindex(columns=classes)
+    if missing := sorted(set(clips["clip_id"]) - set(wide.index)):
+        raise click.ClickException(
+            f"{source}: {len(missing)} of the {len(clips)} clips to judge the model by are not predicted: "
+            f"{_few(missing)}. `dvc repro` predicts them."
+        )
+    wide = wide.loc[clips["clip_id"]]
+    sound = wide.ge(0).all(axis=1) & (wide.sum(axis=1) - 1).abs().le(SUM_TOLERANCE)
+    if odd := wide.index[~sound].tolist():
+        raise click.ClickException(
+            f"{source}: the probabilities of a clip must be at least 0 and sum to 1 over {list(classes)}, unlike those "
+            f"of {_few(odd)}. Train the model again."
+        )
+    return metrics.Outcome(np.array([classes.index(label) for label in clips["label"]]), wide.to_numpy())
+
+
+def _few(clips: list[str]) -> str:
+    return ", ".join(clips[:SHOWN]) + (f" and {len(clips) - SHOWN} more" if len(clips) > SHOWN else "")
+
+
+def _verdict(outcome: metrics.Outcome, classes: tuple[str, ...]) -> dict[str, files.Json]:
+    verdict = collapse.judge([classes[column] for column in outcome.truth], outcome.probabilities, classes)
+    return {
+        "commonest_share": verdict.commonest_share,
+        "score_std": verdict.score_std,
+        "collapsed": int(verdict.collapsed),
+        "at_chance": int(verdict.at_chance),
+        "faults": verdict.faults,  # `dvc metrics` leaves lists out of its tables, which long text would spoil
+    }
+
+
+def _read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
+    found = {path.stem: tables.read(path, tables.PREDICTIONS) for path in sorted(folder.glob("*.csv"))}
+    if not found:
+        raise click.ClickException(f"{folder} holds no predictions (*.csv). `dvc repro` trains the models first.")
+    return found
+
+
+@click.command()
+@click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
+@click.option("--folds", type=click.Path(path_type=Path), required=True, help="The fold of every clip.")
+@click.option("--groups", type=click.Path(path_type=Path), required=True, help="What is resampled together.")
+@click.option("--predictions", type=click.Path(path_type=Path), required=True, help="Folder with a table a model.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the metrics go.")
+@click.option("--plots", type=click.Path(path_type=Path), required=True, help="Folder for the plots, one a model.")
+def main(labels: Path, folds: Path, groups: Path, predictions: Path, out: Path, plots: Path) -> None:
+    """Write the metrics of every model, and the tables to plot."""
+    p, classes = Params.load("evaluate"), params.Data.load("data").classes
+    predicted = _read_predictions(predictions)
+    clips = judged(tables.read(labels, tables.LABELS), tables.read(folds, tables.FOLDS), predicted)
+    grouped = clips.merge(tables.read(groups, tables.GROUPS), on="clip_id", validate="one_to_one")
+    outcomes = {
+        model: outcome(clips, table, source=predictions / f"{model}.csv", classes=classes)
+        for model, table in predicted.items()
+    }
+    codes = grouped["group"].factorize()[0]
+    files.write_json({model: evaluate(found, codes, p, classes=classes) for model, found in outcomes.items()}, out)
+    for model, found in outcomes.items():
+        tables.write(
+            curves.confusion(clips["clip_id"], found, classes), plots / model / "confusion.csv", curves.CONFUSION
+        )
+        tables.write(curves.roc(found), plots / model / "roc.csv", curves.ROC)
+        tables.write(curves.precision_recall(found), plots / model / "precision_recall.csv", curves.PRECISION_RECALL)
+        tables.write(curves.reliability(found), plots / model / "reliability.csv", curves.RELIABILITY)
+    click.echo(f"evaluate: {len(clips)} clips in {grouped['group'].nunique()} groups, models {', '.join(outcomes)}")
+
+
+if __name__ == "__main__":
+    main()
