@@ -1,0 +1,131 @@
+"""Make a demonstration corpus by code, with planted faults, or score what the pipeline found of them."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import pandas as pd
+from tqdm import tqdm
+
+from curation import files, sample_score, tables, versions
+from curation.sample_audio import content
+from curation.sample_plan import ABSENT, Recording, plan
+
+FOUND = {
+    "clips": tables.CLIPS,
+    "rejects": tables.REJECTS,
+    "groups": tables.GROUPS,
+    "flags": tables.FLAGS,
+    "labels": tables.LABELS,
+    "queue": tables.QUEUE,
+}
+
+
+def listed(recordings: list[Recording]) -> pd.DataFrame:
+    """Return `tables.RAW`: the recordings as somebody would hand them in."""
+    rows = [(r.file, r.label, r.group) for r in recordings if r.fault != "unlisted"]
+    return pd.DataFrame(rows, columns=list(tables.RAW.columns))
+
+
+def planted(recordings: list[Recording]) -> pd.DataFrame:
+    """Return `tables.TRUTH`: what is wrong with which."""
+    rows = [(r.file, r.fault, r.truth, r.twin, r.detail) for r in recordings if r.fault]
+    return pd.DataFrame(rows, columns=list(tables.TRUTH.columns))
+
+
+def make(recordings: list[Recording], raw: Path, table: Path, truth: Path) -> None:
+    """Write the recordings and the two tables; an interruption leaves none of them.
+
+    Raises:
+        click.ClickException: there are recordings or labels already, or the disk is full.
+    """
+    _check_free(raw, table)
+    try:
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".sample-", dir=raw.parent) as folder:
+            for recording in tqdm(recordings, "sample", unit="file", delay=2):
+                if recording.fault not in ABSENT:
+                    path = Path(folder, "raw", recording.file)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content(recording.audio))
+            tables.write(planted(recordings), truth, tables.TRUTH)
+            Path(folder, "raw").replace(raw)
+            tables.write(listed(recordings), table, tables.RAW)
+    except OSError as error:
+        raise files.unwritable(raw, error) from error
+
+
+def _check_free(*paths: Path) -> None:
+    if taken := [path for path in paths if _holds_something(path)]:
+        raise click.ClickException(
+            f"{taken[0]} holds something already, and a sample replaces nothing. Nothing was changed. "
+            f"Move {' and '.join(map(str, taken))} away, or choose other paths with --raw and --table."
+        )
+
+
+def _holds_something(path: Path) -> bool:
+    """Tell whether a folder has entries, or a table rows below its header."""
+    if path.is_dir():
+        return any(path.iterdir())
+    return path.exists() and len(path.read_bytes().splitlines()) > 1
+
+
+def found(truth: Path, paths: Mapping[str, Path]) -> pd.DataFrame:
+    """Return the scores of the finders whose tables are there.
+
+    Args:
+        truth: file of `tables.TRUTH`.
+        paths: files of the tables that `sample_score.score` takes, by its argument names.
+    """
+    made = {name: tables.read(path, FOUND[name]) for name, path in paths.items() if path.exists()}
+    return sample_score.score(tables.read(truth, tables.TRUTH), **made)
+
+
+def _report(scores: pd.DataFrame, json: Path | None) -> None:
+    click.echo(sample_score.text(scores))
+    if json is not None:
+        rows = scores.astype(object).where(scores.notna(), None).to_dict("records")
+        files.write_json([{str(name): value for name, value in row.items()} for row in rows], json)
+
+
+def _begin(recordings: list[Recording], raw: Path, table: Path, truth: Path, dvc: bool) -> None:
+    if dvc:
+        versions.check_repository()
+    make(recordings, raw, table, truth)
+    count, faults = sum(r.fault not in ABSENT for r in recordings), sum(bool(r.fault) for r in recordings)
+    click.echo(f"sample: {count} recordings in {raw}, their labels in {table}, {faults} planted faults in {truth}")
+    if dvc:
+        versions.dvc_add(raw)
+    click.echo("Next: `dvc repro`, then `earmark sample --score`")
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--raw", type=_PATH, default="data/raw", help="Where the recordings go; must be empty.")
+@click.option("--table", type=_PATH, default="data/raw.csv", help="Where their labels go.")
+@click.option("--truth", type=_PATH, default="data/sample_truth.csv", help="What was planted.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Another number is another corpus.")
+@click.option("--dvc/--no-dvc", default=True, help="Whether DVC tracks the recordings; it needs a DVC repository.")
+@click.option("--score", is_flag=True, help="Make nothing; say which faults the pipeline found.")
+@click.option("--json", type=_PATH, help="With --score: also write the table there.")
+@click.option("--clips", type=_PATH, default="data/clips.csv", help="With --score, and so the tables below.")
+@click.option("--rejects", type=_PATH, default="data/rejects.csv")
+@click.option("--groups", type=_PATH, default="data/groups.csv")
+@click.option("--flags", type=_PATH, default="data/flags.csv")
+@click.option("--labels", type=_PATH, default="data/labels.csv")
+@click.option("--queue", type=_PATH, default="data/queue.csv")
+def main(
+    raw: Path, table: Path, truth: Path, seed: int, dvc: bool, score: bool, json: Path | None, **paths: Path
+) -> None:
+    """Make a demonstration corpus of harmful and safe sounds, with wrong labels and other faults planted in it."""
+    if score:
+        _report(found(truth, paths), json)
+    else:
+        _begin(plan(seed), raw, table, truth, dvc)
+
+
+if __name__ == "__main__":
+    main()
