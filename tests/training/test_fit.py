@@ -1,0 +1,155 @@
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import tones
+import torch
+from torch import Tensor, nn
+
+from training import fit
+from training.clips import Clips
+from training.rounds import Round
+
+CLASSES = torch.arange(12) % 2
+CLIPS = Clips(
+    x=torch.nn.functional.one_hot(CLASSES, 4).float()
+    + 0.1 * torch.randn(12, 4, generator=torch.Generator().manual_seed(0)),
+    lengths=torch.full((12,), 4),
+    targets=torch.eye(2)[CLASSES],
+    weights=torch.ones(12),
+)
+TURN = Round(fold=0, draws=torch.arange(6), valid=torch.arange(6, 10), held_out=torch.arange(10, 12))
+OPTIMIZER = {"checkpoint_s": 0, "peak_rate": 0.1, "min_steps": 1, "epochs": 5, "mixup_alpha": 0.0}
+
+
+def recipe(**changes: object) -> fit.Recipe:
+    section = tones.section("lite_cnn", **OPTIMIZER | changes)
+    return fit.Recipe.model_validate({key: section[key] for key in fit.Recipe.model_fields})
+
+
+def net() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+
+
+class Watch:
+    """Vary nothing, note what is drawn, and stop like a kill at batch `last`."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self.seen: list[Tensor] = []
+        self.last = last
+
+    def __call__(self, x: Tensor, lengths: Tensor, rng: np.random.Generator) -> Tensor:
+        if len(self.seen) == self.last:
+            raise KeyboardInterrupt
+        self.seen.append(x)
+        return x
+
+
+def trained(
+    folder: Path, p: fit.Recipe, *, vary: fit.Vary | None = None, clips: Clips = CLIPS, **changes: Any
+) -> nn.Module:
+    turn = Round(**vars(TURN) | changes)
+    checkpoint = folder / "checkpoint.pt"
+    return fit.fit(net, clips, turn, p, vary=vary or Watch(), live=folder / "live", checkpoint=checkpoint, key="k")
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["state"]["history"]
+
+
+def test_a_model_learns_what_separates_the_classes(tmp_path: Path) -> None:
+    p = recipe(epochs=20)
+    model = trained(tmp_path, p)
+    assert fit.predict(model, CLIPS, TURN.held_out, p).argmax(dim=1).tolist() == [0, 1]
+
+
+def test_an_epoch_draws_each_clip_as_often_as_listed_and_no_other(tmp_path: Path) -> None:
+    watch = Watch()
+    trained(tmp_path, recipe(epochs=1, batch_clips=2), vary=watch, draws=torch.tensor([0, 0, 0, 1, 5]))
+    drawn = [int((CLIPS.x == row).all(dim=1).nonzero()) for batch in watch.seen for row in batch]
+    assert sorted(drawn) == [0, 0, 0, 1, 5]
+    assert [len(batch) for batch in watch.seen] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 6])
+def test_a_training_killed_in_any_epoch_ends_as_one_that_was_not(tmp_path: Path, batch: int) -> None:
+    p = recipe(epochs=3, batch_clips=3, mixup_alpha=0.3)
+    whole = trained(tmp_path / "whole", p)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed", p, vary=Watch(last=batch - 1))
+    rest = Watch()
+    resumed = trained(tmp_path / "killed", p, vary=rest)
+    assert len(rest.seen) == 6 - 2 * ((batch - 1) // 2)
+    assert history(tmp_path / "killed") == history(tmp_path / "whole")
+    rows = torch.arange(12)
+    assert torch.equal(fit.predict(resumed, CLIPS, rows, p), fit.predict(whole, CLIPS, rows, p))
+    for file in ("plots/metrics/valid_loss.tsv", "metrics.json", "params.yaml"):
+        assert (tmp_path / "killed/live" / file).read_bytes() == (tmp_path / "whole/live" / file).read_bytes()
+
+
+def test_another_seed_is_another_training(tmp_path: Path) -> None:
+    one, two = (trained(tmp_path / str(seed), recipe(seed=seed)) for seed in (0, 1))
+    assert not torch.equal(*(fit.predict(model, CLIPS, torch.arange(12), recipe()) for model in (one, two)))
+
+
+def test_the_weight_of_a_clip_enters_its_loss(tmp_path: Path) -> None:
+    frozen = recipe(epochs=1, peak_rate=1e-12)
+    for weight in (1.0, 3.0):
+        clips = Clips(**vars(CLIPS) | {"weights": torch.full((12,), weight)})
+        trained(tmp_path / str(weight), frozen, clips=clips)
+    one, three = (history(tmp_path / str(weight))[0]["train_loss"] for weight in (1.0, 3.0))
+    assert three == pytest.approx(3 * one)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_epoch_asked_for_is_kept(tmp_path: Path, keep: str) -> None:
+    p = recipe(epochs=6, peak_rate=0.5, keep=keep)
+    misleading = torch.cat([CLIPS.targets[:6].flip(1), CLIPS.targets[6:]])  # the more is learned, the worse
+    clips = Clips(**vars(CLIPS) | {"targets": misleading})
+    model = trained(tmp_path, p, clips=clips)
+    rank = [(row["valid_balanced_accuracy"], -row["valid_loss"]) for row in history(tmp_path)]
+    assert max(rank) > rank[-1]
+    kept = fit.validate(fit.predict(model, clips, TURN.valid, p), clips, TURN.valid)
+    expected = {"best": max(rank), "last": rank[-1]}[keep]
+    assert (kept["valid_balanced_accuracy"], -kept["valid_loss"]) == expected
+
+
+def test_training_stops_when_patience_ends(tmp_path: Path) -> None:
+    trained(tmp_path, recipe(epochs=50, peak_rate=1e-12, patience_epochs=3))
+    assert len(history(tmp_path)) < 10
+
+
+def test_a_small_set_gets_more_epochs(tmp_path: Path) -> None:
+    trained(tmp_path, recipe(epochs=1, min_steps=7, batch_clips=3))  # two batches an epoch
+    assert len(history(tmp_path)) == 4
+
+
+def test_a_loss_that_is_not_finite_says_where_and_what_to_do(tmp_path: Path) -> None:
+    clips = Clips(**vars(CLIPS) | {"x": torch.full((12, 4), torch.inf)})
+    with pytest.raises(click.ClickException, match=r"round fold_0 is nan in epoch 0, .*Lower `peak_rate`"):
+        trained(tmp_path, recipe(), clips=clips)
+
+
+def test_balanced_accuracy_counts_each_class_the_same() -> None:
+    probabilities = torch.tensor([[0.9, 0.1]] * 4)
+    found = fit.validate(probabilities, CLIPS, torch.tensor([0, 2, 4, 1]))
+    assert found["valid_balanced_accuracy"] == 0.5
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+    p = recipe(peak_rate=1.0, warmup_share=0.5)
+    rates = [fit.learning_rate(step, 100, p) for step in range(100)]
+    assert rates[:51] == sorted(rates[:51])
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert (rates[0] < 0.02, rates[50], rates[99] < 0.001) == (True, 1.0, True)
+
+
+def test_predictions_do_not_depend_on_the_company(tmp_path: Path) -> None:
+    p = recipe()
+    model = trained(tmp_path, p)
+    together = fit.predict(model, CLIPS, torch.arange(12), p)
+    alone = torch.cat([fit.predict(model, CLIPS, torch.tensor([row]), p) for row in range(12)])
+    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(together.sum(dim=1), torch.ones(12))

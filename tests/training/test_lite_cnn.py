@@ -1,0 +1,113 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tones
+import torch
+from click.testing import CliRunner
+from rows import PARAMS
+
+from curation import params, tables
+from training import augment, clips, lite_cnn, mel
+
+SECTION = tones.section("lite_cnn", channels=[8, 16], peak_rate=0.01)
+SECTION["augment"] |= {"crop_s": 0.5, "mask_bands": 2, "mask_s": 0.05}
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Path:
+    """Run the stage in a new project and return its folder."""
+    tones.write(folder, sections={"lite_cnn": SECTION | changes})
+    monkeypatch.chdir(folder)
+    result = CliRunner().invoke(lite_cnn.main, tones.ARGUMENTS, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_it_tells_tones_from_noise_in_clips_it_has_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = tones.write(tmp_path / "p", sections={"lite_cnn": SECTION})
+    monkeypatch.chdir(tmp_path / "p")
+    result = CliRunner().invoke(lite_cnn.main, tones.ARGUMENTS, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = tones.predicted(Path("predictions.csv"))
+    assert (found == labels).mean() > 0.9
+    assert not Path(".checkpoints").exists()
+
+
+def test_a_test_fold_is_predicted_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = tones.write(tmp_path / "p", sections={"lite_cnn": SECTION}, clips=24, test=4)
+    monkeypatch.chdir(tmp_path / "p")
+    result = CliRunner().invoke(lite_cnn.main, tones.ARGUMENTS, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert tones.predicted(Path("predictions.csv")).to_dict() == labels.iloc[-4:].to_dict()
+    assert sorted(path.name for path in Path("models").iterdir()) == ["model.json", "test.safetensors"]
+
+
+def test_the_same_project_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (run(tmp_path / name, monkeypatch, min_steps=4) for name in ("one", "two"))
+    written = [p.relative_to(one) for folder in ("models", "live") for p in (one / folder).rglob("*") if p.is_file()]
+    assert len(written) == 3 + 1 + 3 * 5
+    for file in [Path("predictions.csv"), *written]:
+        assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+def test_a_model_that_was_loaded_predicts_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run(tmp_path / "p", monkeypatch, min_steps=4)
+    model = lite_cnn.load(folder / "models", "fold_1")
+    written = tables.read(folder / "predictions.csv", tables.PREDICTIONS).pivot_table(
+        index="clip_id", columns="label", values="probability"
+    )
+    held_out = ["clip02", "clip03", "clip08", "clip09", "clip14", "clip15"]
+    samples, lengths = clips.read(folder / "clips", held_out, params.Data(**tones.DATA))
+    x, frames = lite_cnn.inputs(samples, lengths, mel.Params.load("mel"), rate_hz=8000)
+    with torch.inference_mode():
+        again = model(augment.repeat(x, frames, x.shape[-1])).softmax(dim=1)
+    np.testing.assert_allclose(again, written.loc[held_out, ["tone", "noise"]], atol=1e-5)
+
+
+def test_how_much_padding_follows_the_sound_changes_nothing() -> None:
+    p = mel.Params(window_s=0.032, hop_s=0.02, bands=16, min_hz=0, max_hz=4000)
+    sound = torch.from_numpy(np.random.default_rng(0).integers(-999, 999, (1, 3000)).astype(np.int16))
+    model = lite_cnn.LiteCNN(16, [8, 16], 2, dropout=0).eval()
+    logits = []
+    for padding in (0, 1000, 5000):
+        x, frames = lite_cnn.inputs(torch.nn.functional.pad(sound, (0, padding)), torch.tensor([3000]), p, rate_hz=8000)
+        logits.append(model(augment.repeat(x, frames, 50)))
+    assert torch.equal(logits[0], logits[1])
+    assert torch.equal(logits[0], logits[2])
+
+
+def test_the_model_of_params_yaml_is_light() -> None:
+    p, resolution = lite_cnn.Params.load("lite_cnn", PARAMS), mel.Params.load("mel", PARAMS)
+    model = lite_cnn.LiteCNN(resolution.bands, p.channels, 2, p.dropout)
+    assert sum(weight.numel() for weight in model.parameters()) < 200_000
+
+
+@pytest.mark.slow
+def test_a_stage_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"min_steps": 60, "epochs": 20, "checkpoint_s": 0}
+    whole = run(tmp_path / "whole", monkeypatch, **changes)
+    killed = tmp_path / "killed"
+    tones.write(killed, sections={"lite_cnn": SECTION | changes})
+    command = [sys.executable, "-m", "training.lite_cnn", *tones.ARGUMENTS]
+    environment = os.environ | {"PYTHONPATH": str(PARAMS.parent)}
+    kills = 0
+    for name in ("fold_0", "fold_0", "fold_1", "fold_2"):
+        process = subprocess.Popen(command, cwd=killed, env=environment)
+        before = written = killed / ".checkpoints" / f"{name}.pt"
+        at_start = written.stat().st_mtime_ns if before.exists() else 0
+        while process.poll() is None and (not written.exists() or written.stat().st_mtime_ns == at_start):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills == 4
+    subprocess.run(command, cwd=killed, env=environment, check=True)
+    for file in ("predictions.csv", "models/fold_0.safetensors", "live/fold_1/plots/metrics/train_loss.tsv"):
+        assert (killed / file).read_bytes() == (whole / file).read_bytes()
+    assert not (killed / ".checkpoints").exists()

@@ -1,0 +1,93 @@
+"""Vary the training clips: start, speed, noise, masks, mixtures. All draws come from the generator given."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def repeat(x: Tensor, lengths: Tensor, n: int) -> Tensor:
+    """Return the first `n` steps of each clip, its sound repeated without pause where it is shorter.
+
+    So a model never sees the padding, and how much of it there was tells it nothing.
+
+    Args:
+        x: of shape (clips, ..., time).
+        lengths: how much of the time is sound, shape (clips,).
+        n: length of the result.
+    """
+    return _at(x, torch.arange(n, device=x.device) % lengths[:, None])
+
+
+def crop(x: Tensor, lengths: Tensor, n: int, *, speed: float, rng: np.random.Generator) -> Tensor:
+    """Return `n` steps of each clip from a random start on, its sound going round, played faster or slower.
+
+    Args:
+        x: of shape (clips, ..., time).
+        lengths: how much of the time is sound, shape (clips,).
+        n: length of the result.
+        speed: the largest change of speed: each clip's factor is drawn evenly from 1 - `speed` to 1 + `speed`. On
+            samples this changes tempo and pitch, on spectrograms the tempo alone.
+        rng: source of the draws.
+    """
+    start = _even(0, 1, x, rng)[:, None] * lengths[:, None]
+    pace = _even(1 - speed, 1 + speed, x, rng)[:, None]
+    place = (start + pace * torch.arange(n, device=x.device)) % lengths[:, None]
+    before = torch.minimum(place.long(), lengths[:, None] - 1)
+    if speed == 0:
+        return _at(x, before)
+    after = (before + 1) % lengths[:, None]
+    share = (place - before).view(len(x), *[1] * (x.ndim - 2), n).to(x.dtype)
+    return torch.lerp(_at(x, before), _at(x, after), share)
+
+
+def add_noise(samples: Tensor, *, snr_db: tuple[float, float], rng: np.random.Generator) -> Tensor:
+    """Return the samples, shape (clips, time), with white noise at a ratio drawn from `snr_db` for each clip."""
+    noise = torch.from_numpy(rng.standard_normal(samples.shape, dtype=np.float32)).to(samples.device)
+    ratio_db = _even(*snr_db, samples, rng)
+    level = samples.square().mean(dim=1).sqrt() * 10 ** (-ratio_db / 20)
+    return samples + level[:, None] * noise
+
+
+def spec_augment(spectra: Tensor, *, bands: int, frames: int, rng: np.random.Generator) -> Tensor:
+    """Return the spectra with a run of up to `bands` bands and one of up to `frames` frames set to the clip's mean.
+
+    Park et al., SpecAugment, Interspeech 2019, doi 10.21437/Interspeech.2019-2680.
+    """
+    mean = spectra.mean(dim=(1, 2), keepdim=True)
+    hidden_bands = _run(spectra, spectra.shape[1], bands, rng)[:, :, None]
+    hidden_frames = _run(spectra, spectra.shape[2], frames, rng)[:, None, :]
+    return torch.where(hidden_bands | hidden_frames, mean, spectra)
+
+
+def mixup(
+    x: Tensor, targets: Tensor, weights: Tensor, *, alpha: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each clip mixed with another of the batch, in a share drawn from Beta(`alpha`, `alpha`).
+
+    Zhang et al., mixup, ICLR 2018, arXiv 1710.09412. The targets are mixed by share and weight, so that the loss of a
+    mixture is the mixture of the weighted losses, and still sum to 1. `alpha` 0 mixes nothing.
+    """
+    if alpha == 0:
+        return x, targets, weights
+    share = torch.from_numpy(rng.beta(alpha, alpha, len(x)).astype(np.float32)).to(x.device)
+    other = torch.from_numpy(rng.permutation(len(x))).to(x.device)
+    own, others = share * weights, (1 - share) * weights[other]
+    total = (own + others).clamp_min(torch.finfo(own.dtype).tiny)
+    mixed = (own[:, None] * targets + others[:, None] * targets[other]) / total[:, None]
+    return torch.lerp(x[other], x, share.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)), mixed, own + others
+
+
+def _at(x: Tensor, place: Tensor) -> Tensor:
+    index = place.view(len(x), *[1] * (x.ndim - 2), -1)
+    return x.gather(-1, index.expand(*x.shape[:-1], -1))
+
+
+def _even(low: float, high: float, x: Tensor, rng: np.random.Generator) -> Tensor:
+    return torch.from_numpy(rng.uniform(low, high, len(x)).astype(np.float32)).to(x.device)
+
+
+def _run(x: Tensor, n: int, longest: int, rng: np.random.Generator) -> Tensor:
+    length = _even(0, longest, x, rng)[:, None]
+    start = _even(0, 1, x, rng)[:, None] * (n - length)
+    place = torch.arange(n, device=x.device)
+    return (place >= start) & (place < start + length)

@@ -1,0 +1,97 @@
+"""Train LiteCNN, a small convolutional network on log-mel spectrograms, and predict with it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_model
+from torch import Tensor, nn
+
+from curation import params
+from training import augment, fit, mel, train
+
+
+class Augment(params.Section):
+    """Key `augment`: how the training clips are varied; 0 leaves a step out."""
+
+    crop_s: float = Field(gt=0)  # length of a training view
+    speed: float = Field(ge=0, lt=1)  # largest change of tempo, as a share
+    mask_bands: int = Field(ge=0)  # longest run of hidden bands
+    mask_s: float = Field(ge=0)  # longest hidden time
+
+
+class Params(fit.Recipe):
+    """Section `lite_cnn` of params.yaml."""
+
+    channels: tuple[int, ...] = Field(min_length=1)  # of each convolution; each halves bands and frames
+    dropout: float = Field(ge=0, lt=1)
+    augment: Augment
+
+
+class LiteCNN(nn.Module):
+    """Strided convolutions over a log-mel spectrogram, averaged over its bands and frames."""
+
+    def __init__(self, bands: int, channels: Sequence[int], classes: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(bands)  # brings each band to mean 0, variance 1 of the training clips
+        kernels = [5] + [3] * (len(channels) - 1)
+        pairs = zip([1, *channels], channels, kernels, strict=False)
+        self.blocks = nn.Sequential(*(_block(*pair) for pair in pairs))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels[-1], classes))
+        self.to(memory_format=torch.channels_last)  # a third faster on a CPU
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, shape (clips, classes), of spectrograms in dB, shape (clips, bands, frames)."""
+        x = self.norm(x)[:, None].contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.head(self.blocks(x).mean(dim=(2, 3)))
+        return logits
+
+
+def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def inputs(samples: Tensor, lengths: Tensor, p: mel.Params, *, rate_hz: int) -> tuple[Tensor, Tensor]:
+    """Return the log-mel spectrograms, shape (clips, bands, frames), and how many frames of each are sound."""
+    return mel.log_mel(samples, p, rate_hz=rate_hz), mel.frames(lengths, p, rate_hz=rate_hz)
+
+
+def vary(x: Tensor, lengths: Tensor, rng: np.random.Generator, p: Augment, *, hop_s: float) -> Tensor:
+    """Return a training view of each spectrogram, shape (clips, bands, crop): another start, tempo and masks."""
+    x = augment.crop(x, lengths, round(p.crop_s / hop_s), speed=p.speed, rng=rng)
+    return augment.spec_augment(x, bands=p.mask_bands, frames=round(p.mask_s / hop_s), rng=rng)
+
+
+def load(folder: Path, name: str) -> LiteCNN:
+    """Return the model of round `name` from the folder that `main` wrote, ready to predict."""
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    model = LiteCNN(card["mel"]["bands"], card["channels"], len(card["classes"]), dropout=0)
+    load_model(model, folder / f"{name}.safetensors")
+    return model.eval()
+
+
+@click.command()
+@train.options
+def main(**paths: Path) -> None:
+    """Train LiteCNN in rounds and write what each predicts for the clips it has not seen."""
+    data, resolution, p = params.Data.load("data"), mel.Params.load("mel"), Params.load("lite_cnn")
+    train.train(
+        train.Paths(**paths),
+        data,
+        p,
+        inputs=lambda samples, lengths: inputs(samples, lengths, resolution, rate_hz=data.rate_hz),
+        build=lambda: LiteCNN(resolution.bands, p.channels, len(data.classes), p.dropout),
+        vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, hop_s=resolution.hop_s),
+        card={"model": "lite_cnn", "channels": p.channels, "mel": resolution.model_dump()},
+    )
+
+
+if __name__ == "__main__":
+    from training.lite_cnn import main as importable  # what workers are sent they must import, and not from `__main__`
+
+    importable()

@@ -1,0 +1,87 @@
+"""Which clips a model learns from, stops by and predicts: one round of a hold-out or k of a cross-validation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+TEST = -1
+MIN_FOLDS = 3  # to learn from, to stop by, to predict
+
+
+@dataclass(frozen=True)
+class Round:
+    """The rows of one round: positions in the list of clips."""
+
+    fold: int  # the one held out; -1: the test fold
+    draws: Tensor  # clips of one epoch, each as often as the training list says
+    valid: Tensor  # clips of the fold that chooses the epoch, each once
+    held_out: Tensor  # clips to predict
+
+    @property
+    def name(self) -> str:
+        """Name of the round in files: `test` or `fold_0`, `fold_1`, ..."""
+        return "test" if self.fold == TEST else f"fold_{self.fold}"
+
+
+def listing(train: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
+    """Return every clip of `tables.FOLDS` with its row of `tables.TRAIN`, times 0 where it has none.
+
+    Raises:
+        click.ClickException: the tables disagree, or the training list holds a test clip.
+    """
+    known = train.merge(folds, on=["clip_id", "fold"])
+    if len(known) < len(train) or (train["fold"] == TEST).any():
+        raise click.ClickException(
+            "The training list disagrees with the folds, or holds a test clip. `dvc repro balance` makes it anew."
+        )
+    rows = folds.merge(train.drop(columns="fold"), on="clip_id", how="left")
+    return rows.fillna({"label": "", "times": 0, "weight": 0.0, "why": ""}).astype({"times": "int64"})
+
+
+def rounds(rows: pd.DataFrame) -> list[Round]:
+    """Return the rounds over the clips of `listing`.
+
+    With a test fold: one round that predicts it, stops by fold 0 and learns from the other folds. Without: round v
+    predicts fold v, stops by fold v + 1, counted round, and learns from the others. Either way no clip is predicted by
+    a model that learned from it or was chosen by it.
+
+    Raises:
+        click.ClickException: there are fewer than three folds, or too few clips or classes in one.
+    """
+    numbers = sorted(set(rows["fold"]) - {TEST})
+    if len(numbers) < MIN_FOLDS:
+        raise click.ClickException(
+            f"Training needs {MIN_FOLDS} folds, not {numbers}. Raise `split.folds` in params.yaml."
+        )
+    if TEST in set(rows["fold"]):
+        return [_round(rows, TEST, numbers[0])]
+    return [_round(rows, fold, stop) for fold, stop in zip(numbers, [*numbers[1:], numbers[0]], strict=True)]
+
+
+def _round(rows: pd.DataFrame, fold: int, stop: int) -> Round:
+    listed = (rows["label"] != "") & (rows["times"] > 0)
+    learned = listed & ~rows["fold"].isin([fold, stop, TEST])
+    valid = listed & (rows["fold"] == stop)
+    found = sorted(rows.loc[learned, "label"].unique())
+    if len(found) < 2 or not valid.any():
+        raise click.ClickException(
+            f"To predict fold {fold}, training has the classes {found} to learn from and {valid.sum()} clips in fold "
+            f"{stop} to choose the epoch by; it needs two classes and one clip. Label more clips, or leave out fewer."
+        )
+    draws = np.repeat(np.flatnonzero(learned), rows.loc[learned, "times"])
+    return Round(fold, torch.from_numpy(draws), _positions(valid), _positions(rows["fold"] == fold))
+
+
+def _positions(mask: pd.Series) -> Tensor:
+    return torch.from_numpy(np.flatnonzero(mask))
+
+
+def targets(rows: pd.DataFrame, classes: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return 1 in the column of each clip's label, shape (clips, classes), and its weight in the loss."""
+    onehot = rows["label"].to_numpy()[:, None] == np.array(classes)
+    return torch.from_numpy(onehot.astype(np.float32)), torch.tensor(rows["weight"].to_numpy(), dtype=torch.float32)

@@ -1,0 +1,112 @@
+"""Train the rounds of one model and write what they give: the shell that the models share."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import joblib
+import pandas as pd
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from curation import files, params, tables
+from training import checkpoints, clips, fit, rounds
+
+Command = TypeVar("Command", bound=Callable[..., None])
+OPTIONS = {
+    "--train": "The training list.",
+    "--folds": "The fold of each clip.",
+    "--audio": "The folder of the clips.",
+    "--models": "Where the weights and the model's description go.",
+    "--out": "Where the predictions go.",
+    "--live": "Where DVCLive's metrics go, a folder for each round.",
+    "--checkpoint": "Where an unfinished training keeps its state.",
+}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a training reads and writes."""
+
+    train: Path
+    folds: Path
+    audio: Path
+    models: Path
+    out: Path
+    live: Path
+    checkpoint: Path
+
+
+def options(command: Command) -> Command:
+    """Add the options of a training stage to a command."""
+    for name, meaning in reversed(OPTIONS.items()):
+        command = click.option(name, type=click.Path(path_type=Path), required=True, help=meaning)(command)
+    return command
+
+
+def train(
+    paths: Paths,
+    data: params.Data,
+    p: fit.Recipe,
+    *,
+    inputs: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    build: Callable[[], nn.Module],
+    vary: fit.Vary,
+    card: Mapping[str, files.Json],
+) -> None:
+    """Train every round; write its weights, its metrics and, out of sample, the predictions of its held-out clips.
+
+    Args:
+        paths: where to read and write.
+        data: what a clip is.
+        p: the recipe.
+        inputs: from samples, int16 of shape (clips, samples), and how many of them are sound to what the model reads
+            and how much of its time is sound.
+        build: makes the model.
+        vary: makes the training views of a batch.
+        card: what else one must know to build the model again.
+    """
+    rows = rounds.listing(tables.read(paths.train, tables.TRAIN), tables.read(paths.folds, tables.FOLDS))
+    tables.check_labels(rows["label"], data.classes, paths.train)
+    turns = rounds.rounds(rows)
+    x, lengths = inputs(*clips.read(paths.audio, rows["clip_id"].tolist(), data))
+    held = clips.Clips(x, lengths, *rounds.targets(rows, data.classes))
+    described = {"rate_hz": data.rate_hz, "clip_s": data.clip_s, "classes": data.classes, **card}
+    key = checkpoints.key(paths.train, paths.folds, recipe=p.model_dump(mode="json"), model=described)
+
+    here = Paths(**{name: path.absolute() for name, path in vars(paths).items()})  # a worker may stand elsewhere
+    workers = 1 if torch.cuda.is_available() else min(len(turns), joblib.cpu_count())
+    task = joblib.delayed(_round)
+    predicted = joblib.Parallel(workers)(task(turn, held, p, here, build, vary, key) for turn in turns)
+    predictions = [_table(rows["clip_id"], *pair, data.classes) for pair in zip(turns, predicted, strict=True)]
+    files.write_json(described | {"rounds": [turn.name for turn in turns]}, paths.models / "model.json")
+    tables.write(pd.concat(predictions), paths.out, tables.PREDICTIONS)
+    shutil.rmtree(paths.checkpoint)
+
+
+def _round(
+    turn: rounds.Round,
+    held: clips.Clips,
+    p: fit.Recipe,
+    paths: Paths,
+    build: Callable[[], nn.Module],
+    vary: fit.Vary,
+    key: str,
+) -> Tensor:
+    """Train one round, write its weights, and return the probabilities of its held-out clips."""
+    torch.set_num_threads(1)  # rounds run side by side; a small model gains little from a second thread
+    state = paths.checkpoint / f"{turn.name}.pt"
+    model = fit.fit(build, held, turn, p, vary=vary, live=paths.live / turn.name, checkpoint=state, key=key)
+    with files.replacing(paths.models / f"{turn.name}.safetensors") as temporary:
+        temporary.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
+    return fit.predict(model, held, turn.held_out, p)
+
+
+def _table(clip_ids: pd.Series, turn: rounds.Round, probabilities: Tensor, classes: tuple[str, ...]) -> pd.DataFrame:
+    wide = pd.DataFrame(probabilities.double().numpy(), columns=[*classes])
+    wide.insert(0, "clip_id", clip_ids.iloc[turn.held_out.numpy()].to_numpy())
+    return wide.melt("clip_id", var_name="label", value_name="probability")
