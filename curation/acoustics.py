@@ -150,8 +150,8 @@ def place(sound: Array, source: Generator, take: Generator, rate_hz: int, channe
 
     What the place is comes from `source`, the distance and the gain from `take`.
     """
-    reverb_s, wet, slope = source.uniform(0.08, 0.5), source.uniform(0.05, 0.35), source.uniform(0.3, 0.7)
-    hum_hz, hum, snr_db = source.choice([50, 60]), source.uniform(0, 0.5), source.uniform(14, 30)
+    reverb_s, wet, slope = source.uniform(0.08, 0.4), source.uniform(0.05, 0.2), source.uniform(0.3, 0.7)
+    hum_hz, hum, snr_db = source.choice([50, 60]), source.uniform(0, 0.5), source.uniform(24, 40)
     tail = take.normal(0, 1, int(reverb_s * rate_hz)) * decay(int(reverb_s * rate_hz), reverb_s / 4, rate_hz)
     echoes = signal.oaconvolve(sound, tail / np.sqrt(np.sum(tail**2)))[: len(sound)]
     heard = (1 - wet) * sound + wet * echoes
@@ -164,5 +164,5 @@ def place(sound: Array, source: Generator, take: Generator, rate_hz: int, channe
         near = np.roll(heard, side * take.integers(0, rate_hz // 2000)) * (1 - 0.3 * side * take.uniform())
         sides.append(near + floor * (np.roll(background, side * rate_hz) + buzz))
     recorded: Array = signal.sosfilt(signal.butter(1, CUTOFF_HZ, "highpass", fs=rate_hz, output="sos"), sides).T
-    recorded *= 10 ** (take.uniform(-13, -1.5) / 20) / np.abs(recorded).max()
+    recorded *= 10 ** (take.uniform(-7, -1.5) / 20) / np.abs(recorded).max()
     return recorded

@@ -23,7 +23,7 @@ def placed(files: Mapping[str, Path], folder: Path, *, link: bool) -> Iterator[N
     """
     try:
         with _staging(folder) as staged:
-            for name, path in tqdm(files.items(), desc="import", unit="file", leave=False, delay=1):
+            for name, path in tqdm(files.items(), desc="import", unit="file", leave=False, delay=1, disable=None):
                 (staged / name).parent.mkdir(parents=True, exist_ok=True)
                 if link:
                     (staged / name).hardlink_to(path.resolve())

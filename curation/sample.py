@@ -44,7 +44,7 @@ def make(recordings: list[Recording], raw: Path, table: Path, truth: Path) -> No
     try:
         raw.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sample-", dir=raw.parent) as folder:
-            for recording in tqdm(recordings, "sample", unit="file", delay=2):
+            for recording in tqdm(recordings, "sample", unit="file", delay=2, disable=None):
                 if recording.fault not in ABSENT:
                     path = Path(folder, "raw", recording.file)
                     path.parent.mkdir(parents=True, exist_ok=True)

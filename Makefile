@@ -1,0 +1,45 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.PHONY: help repro test test-all check bench annotate lock clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+repro: .venv/ready ## from recordings to a verdict: install, make sample recordings if there are none, run every stage
+	@test -e data/raw.csv || $(BIN)/earmark sample
+	@$(BIN)/dvc repro
+	@echo; cat reports/insights.md
+
+test: .venv/ready ## the fast tests, about 2 minutes
+	$(BIN)/python -m pytest
+
+test-all: .venv/ready ## every test: real pipelines, real models
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+annotate: .venv/ready ## what people should hear next, as Label Studio tasks, and how to import them
+	@$(BIN)/dvc repro send
+	@echo "Import data/tasks.json into a Label Studio project that serves data/clips as local files: docs/labelling.md"
+
+check: .venv/ready ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/ready ## the figures of the README, beside their peers
+	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock: ## pin the newest versions of all dependencies
+	uv pip compile --quiet --universal --generate-hashes --no-header --extra dev pyproject.toml --output-file requirements.lock
+
+clean: ## remove the environment; data, models and cache stay
+	rm -rf .venv
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("earmark needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" * (sys.version_info < (3, 11)))'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,232 @@
+"""The whole pipeline, by `dvc repro` in a real git and DVC repository, in a folder with a space in its path."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import corpus
+import pandas as pd
+import pytest
+import yaml
+
+from curation import tables
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+ROOT = Path(__file__).parents[1]
+PARTS = (
+    "curation",
+    "training",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+    "data/.gitignore",
+)
+SMALL = {  # little to learn, little to wait for; what the stages do to each other is the same
+    "data": {"clip_s": 1},
+    "ingest": {"min_duration_s": 0.1},
+    "split": {"folds": 3, "test_from_clips": 1000},
+    "evaluate": {"resamples": 50},
+    "lite_cnn": {"channels": [4, 8], "epochs": 1, "min_steps": 4, "batch_clips": 8},
+    "wav2vec2": {"epochs": 1, "min_steps": 4, "batch_clips": 8},
+}
+
+
+def run(project: Path, *command: str) -> str:
+    """Run a command of the environment as somebody does who has not activated it."""
+    words = [
+        str(project / ".venv" / "bin" / command[0]) if command[0] in ("dvc", "earmark") else command[0],
+        *command[1:],
+    ]
+    done = subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "TMPDIR", "LANG")}
+    return kept | {"PATH": "/usr/bin:/bin"}
+
+
+def commit(project: Path, message: str) -> str:
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "--message", message)
+    return run(project, "git", "rev-parse", "HEAD").strip()
+
+
+def set_params(project: Path, changes: dict[str, dict[str, object]]) -> None:
+    path = project / "params.yaml"
+    document = yaml.safe_load(path.read_text())
+    for section, values in changes.items():
+        assert set(values) <= set(document[section]), f"params.yaml has other keys in {section}"
+        document[section] |= values
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def contents(project: Path) -> dict[str, bytes]:
+    """Return every file that git or DVC answers for, by name."""
+    folders = ("data", "models", "reports")
+    files = [path for folder in folders for path in (project / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(project)): path.read_bytes() for path in [*files, project / "dvc.lock"]}
+
+
+def change_of(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def answer(project: Path, clip_id: str, label: str) -> None:
+    reviews = tables.read(project / "data/reviews.csv", tables.REVIEWS)
+    row = dict.fromkeys(reviews.columns, "") | {
+        "clip_id": clip_id, "annotator": "ann", "reviewed_utc": "2026-01-01T00:00:00Z", "answer": label,
+        "seconds": 4.0, "shown": "blind",
+    }  # fmt: skip
+    tables.write(pd.concat([reviews, pd.DataFrame([row])]), project / "data/reviews.csv", tables.REVIEWS)
+
+
+def other(label: str) -> str:
+    return {"harmful": "safe", "safe": "harmful"}[label]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a corpus, after its first `dvc repro`, committed."""
+    project = tmp_path_factory.mktemp("a project") / "with space"
+    for part in PARTS:
+        (project / part).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, project / part)
+    (project / ".venv").symlink_to(sys.prefix)
+    tables.write(tables.REVIEWS.empty(), project / "data/reviews.csv", tables.REVIEWS)
+    set_params(project, SMALL)
+    corpus.make(project)
+    run(project, "git", "init", "--quiet", "--initial-branch", "main")
+    run(project, "git", "config", "user.name", "Ann")
+    run(project, "git", "config", "user.email", "ann@example.org")
+    run(project, "dvc", "add", "data/raw")
+    run(project, "dvc", "repro")
+    commit(project, "Import")
+    return project
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    """A copy of the made project, for a test to change."""
+    return Path(shutil.copytree(made, tmp_path / "a copy", symlinks=True))
+
+
+def test_every_recording_ends_as_clips_or_with_a_reason(made: Path) -> None:
+    raw = tables.read(made / "data/raw.csv", tables.RAW)
+    clips = tables.read(made / "data/clips.csv", tables.CLIPS)
+    rejects = tables.read(made / "data/rejects.csv", tables.REJECTS)
+    assert set(raw["file"]) <= set(clips["file"]) | set(rejects["file"])
+    assert {path.stem for path in (made / "data/clips").iterdir()} == set(clips["clip_id"])
+
+
+def test_every_clip_is_predicted_once_by_each_model_and_accounted_for_in_training(made: Path) -> None:
+    clips = set(tables.read(made / "data/clips.csv", tables.CLIPS)["clip_id"])
+    for model in ("lite_cnn", "wav2vec2"):
+        predictions = tables.read(made / f"data/predictions/{model}.csv", tables.PREDICTIONS)
+        assert set(predictions["clip_id"]) == clips
+        assert predictions.groupby("clip_id")["probability"].sum().to_numpy() == pytest.approx(1, abs=1e-4)
+    assert set(tables.read(made / "data/train.csv", tables.TRAIN)["clip_id"]) == clips
+
+
+def test_a_second_repro_does_nothing(project: Path) -> None:
+    before = contents(project)
+    assert "Data and pipelines are up to date." in run(project, "dvc", "repro")
+    assert change_of(before, contents(project)) == set()
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
+def test_a_forced_repro_gives_the_same_bytes(project: Path) -> None:
+    before = contents(project)
+    run(project, "dvc", "repro", "--force")
+    assert change_of(before, contents(project)) == set()
+
+
+def test_three_commits_come_back_byte_for_byte_also_from_a_remote(project: Path, tmp_path: Path) -> None:
+    versions = {"main~2": contents(project)}
+    queued = tables.read(project / "data/queue.csv", tables.QUEUE)["clip_id"].iloc[0]
+    label = tables.read(project / "data/labels.csv", tables.LABELS).set_index("clip_id")["label"]
+    answer(project, queued, other(label[queued]) if label[queued] else "safe")
+    run(project, "dvc", "repro")
+    commit(project, "Relabel a clip")
+    versions["main~1"] = contents(project)
+    set_params(project, {"balance": {"method": "undersample"}})
+    run(project, "dvc", "repro")
+    commit(project, "Undersample")
+    versions["main"] = contents(project)
+    assert "data/labels.csv" in change_of(versions["main~2"], versions["main~1"])
+    assert "models/lite_cnn/fold_0.safetensors" in change_of(versions["main~1"], versions["main"])
+    run(project, "dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
+    commit(project, "Name a remote")
+    run(project, "dvc", "push", "--all-commits")
+    clone = tmp_path / "a clone"
+    run(project, "git", "clone", "--quiet", str(project), str(clone))
+    (clone / ".venv").symlink_to(sys.prefix)
+    run(clone, "dvc", "pull")
+    assert change_of(versions["main"], contents(clone)) == set()
+    for revision, version in versions.items():
+        for place in (project, clone):
+            run(
+                place,
+                "git",
+                "checkout",
+                "--quiet",
+                revision.replace("main", "origin/main~1" if place == clone else "main~1"),
+            )
+            run(place, "dvc", "pull" if place == clone else "checkout")
+            assert change_of(version, contents(place)) == set()
+
+
+def test_a_corrected_test_label_reruns_the_evaluation_and_trains_nothing(project: Path) -> None:
+    set_params(project, {"split": {"test_from_clips": 1, "test_share": 0.3, "folds": 3, "salt": "earmark-1"}})
+    run(project, "dvc", "repro")
+    before = contents(project)
+    folds = tables.read(project / "data/folds.csv", tables.FOLDS).merge(
+        tables.read(project / "data/labels.csv", tables.LABELS), on="clip_id"
+    )
+    tested = folds[(folds["fold"] == -1) & (folds["label"] != "")].iloc[0]
+    answer(project, tested["clip_id"], other(tested["label"]))
+    said = run(project, "dvc", "repro")
+    changed = change_of(before, contents(project))
+    assert "reports/metrics.json" in changed
+    assert {"Running stage 'train@lite_cnn':", "Running stage 'train@wav2vec2':"} & set(said.splitlines()) == set()
+    assert {name for name in changed if name.startswith(("models", "data/predictions", "data/train"))} == set()
+
+
+@pytest.mark.parametrize("stage", ["ingest", "features", "score", "train@lite_cnn", "evaluate"])
+def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path, stage: str) -> None:
+    before = contents(project)
+    words = [str(project / ".venv/bin/dvc"), "repro", "--force", "--single-item", stage]
+    process = subprocess.Popen(
+        words, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    for line in process.stdout:
+        if line.startswith(b"Running stage"):
+            break
+    time.sleep(3)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    run(project, "dvc", "repro")
+    assert change_of(before, contents(project)) == set()
+
+
+def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -> None:
+    shown = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]["reports/metrics.json"]["data"]
+    assert set(shown) == {"lite_cnn", "wav2vec2"}
+    run(project, "dvc", "plots", "show", "--out", "plots")
+    page = (project / "plots/index.html").read_text()
+    assert all(name in page for name in ("confusion", "roc", "precision_recall", "reliability"))
+    run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample")
+    listed = tables.read(project / "data/train.csv", tables.TRAIN)
+    assert "undersampled" in set(listed["why"])
+    assert "balance.method" in run(project, "dvc", "params", "diff")
+    assert "lite_cnn" in run(project, "dvc", "metrics", "diff")
