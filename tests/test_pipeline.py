@@ -110,6 +110,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(project, "git", "config", "user.name", "Ann")
     run(project, "git", "config", "user.email", "ann@example.org")
     run(project, "dvc", "add", "data/raw")
+    commit(project, "Begin")
     run(project, "dvc", "repro")
     commit(project, "Import")
     return project
