@@ -33,7 +33,7 @@ SMALL = {  # little to learn, little to wait for; what the stages do to each oth
     "data": {"clip_s": 1},
     "ingest": {"min_duration_s": 0.1},
     "split": {"folds": 3, "test_from_clips": 1000},
-    "evaluate": {"resamples": 50},
+    "evaluate": {"resamples": 100},
     "lite_cnn": {"channels": [4, 8], "epochs": 1, "min_steps": 4, "batch_clips": 8},
     "wav2vec2": {"epochs": 1, "min_steps": 4, "batch_clips": 8},
 }

@@ -144,7 +144,7 @@ def test_changes_of_the_sound_do_what_their_names_say() -> None:
 def test_muffled_and_upsampled_sound_ends_below_4_khz() -> None:
     for audio in (replace(SHORT, change="muffled"), replace(SHORT, rate_hz=8_000)):
         power = (np.abs(np.fft.rfft(samples(audio)[:, 0])) ** 2).cumsum()
-        assert power[int(len(power) * 4_000 / 8_000)] > 0.9999 * power[-1]
+        assert power[int(len(power) * 4_000 / 8_000)] > 0.999 * power[-1]
 
 
 def test_damages_leave_a_file_that_is_cut_empty_or_no_audio() -> None:
