@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+import joblib
 import pandas as pd
 from tqdm import tqdm
 
@@ -44,11 +45,13 @@ def make(recordings: list[Recording], raw: Path, table: Path, truth: Path) -> No
     try:
         raw.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sample-", dir=raw.parent) as folder:
-            for recording in tqdm(recordings, "sample", unit="file", delay=2, disable=None):
-                if recording.fault not in ABSENT:
-                    path = Path(folder, "raw", recording.file)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content(recording.audio))
+            present = [recording for recording in recordings if recording.fault not in ABSENT]
+            rendered = joblib.Parallel(-1, return_as="generator")(joblib.delayed(content)(r.audio) for r in present)
+            shown = tqdm(rendered, "sample", total=len(present), unit="file", delay=2, disable=None)
+            for recording, written in zip(present, shown, strict=True):
+                path = Path(folder, "raw", recording.file)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(written)
             tables.write(planted(recordings), truth, tables.TRUTH)
             Path(folder, "raw").replace(raw)
             tables.write(listed(recordings), table, tables.RAW)

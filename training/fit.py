@@ -12,6 +12,7 @@ import torch
 from dvclive.live import Live
 from lightning_fabric import Fabric
 from pydantic import Field
+from scmrepo.exceptions import SCMError
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
@@ -91,7 +92,7 @@ def fit(
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
 
-    with Live(str(live), save_dvc_exp=False, dvcyaml=None) as log:
+    with _live(live) as log:
         bar = tqdm(total=epochs(turn, p), initial=len(history), desc=turn.name, unit="epoch", disable=None)
         for metrics in history:
             _log(log, metrics)
@@ -235,6 +236,16 @@ def _precision(choice: Literal["auto", "32-true", "bf16-mixed"]) -> Literal["32-
     if choice == "auto":
         return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
     return choice
+
+
+def _live(folder: Path) -> Live:
+    try:
+        return Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+    except SCMError as error:
+        raise click.ClickException(
+            f"DVCLive cannot tell the commit that its metrics belong to ({error}). "
+            "In a new repository, run `git add --all` and `git commit` first, then `dvc repro` again."
+        ) from error
 
 
 def _log(log: Live, metrics: dict[str, float]) -> None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +155,11 @@ def test_predictions_do_not_depend_on_the_company(tmp_path: Path) -> None:
     alone = torch.cat([fit.predict(model, CLIPS, torch.tensor([row]), p) for row in range(12)])
     torch.testing.assert_close(together, alone)
     torch.testing.assert_close(together.sum(dim=1), torch.ones(12))
+
+
+def test_a_repository_without_a_commit_gets_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    with pytest.raises(click.ClickException, match="`git commit` first"):
+        trained(tmp_path, recipe())
