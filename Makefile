@@ -38,7 +38,7 @@ clean: ## remove the environment; data, models and cache stay
 	rm -rf .venv
 
 .venv/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("earmark needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)" * (sys.version_info < (3, 11)) or None)'
+	@$(PYTHON) -c 'import sys; sys.exit("earmark needs Python 3.11, 3.12 or 3.13; try: make PYTHON=python3.12 $(MAKECMDGOALS)" * (not (3, 11) <= sys.version_info < (3, 14)) or None)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -43,14 +43,18 @@ def drift(rng: Generator, low: float, high: float, n: int) -> Array:
 def wander(rng: Generator, n: int, rate_hz: int, *, per_s: float) -> Array:
     """Return a slow random walk between 0 and 1 with `per_s` turns a second."""
     turns = int(per_s * n / rate_hz) + 3
-    return np.interp(np.linspace(0, turns - 1, n), np.arange(turns), rng.uniform(0, 1, turns))
+    walk: Array = np.interp(np.linspace(0, turns - 1, n), np.arange(turns), rng.uniform(0, 1, turns))
+    return walk
 
 
 def tone(frequency_hz: Array, levels: ArrayLike, rate_hz: int) -> Array:
     """Return partials 1, 2, 3 ... of a gliding frequency at these levels."""
     phase = 2 * np.pi * np.cumsum(frequency_hz) / rate_hz
     top_hz = np.max(frequency_hz, initial=1.0)
-    total, below, partial, double = np.zeros(len(phase)), np.zeros(len(phase)), np.sin(phase), 2 * np.cos(phase)
+    total = np.zeros(len(phase))
+    below: Array = np.zeros(len(phase))
+    partial: Array = np.sin(phase)
+    double = 2 * np.cos(phase)
     for number, level in enumerate(np.asarray(levels), 1):
         if number * top_hz < AUDIBLE * rate_hz:
             total += level * partial

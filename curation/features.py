@@ -112,7 +112,8 @@ def modulation(mel_db: Array, *, hop_s: float) -> Array:
     )
     edges = np.searchsorted(rates_hz, np.geomspace(SLOWEST_HZ, rates_hz[-1], RATES + 1))
     means = [density[:, low:high].mean(axis=1) for low, high in itertools.pairwise(edges)]
-    return np.log(np.concatenate(means) + TINY)
+    swells: Array = np.log(np.concatenate(means) + TINY)
+    return swells
 
 
 def describe(

@@ -109,7 +109,7 @@ def faulty_sound(clips: pd.DataFrame, p: Params, *, rate_hz: int) -> pd.DataFram
         p: the limits.
         rate_hz: sample rate of the clips.
     """
-    tiny = np.finfo(np.float64).tiny
+    tiny = float(np.finfo(np.float64).tiny)
     possible_hz = clips["rate_hz"].clip(upper=rate_hz) / 2
     quality = {
         "clipped": p.max_clipped_share / clips["clipped_share"].clip(lower=tiny),

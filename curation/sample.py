@@ -1,4 +1,4 @@
-"""Make a demonstration corpus by code, with planted faults, or score what the pipeline found of them."""
+"""Make a demonstration corpus by code with planted faults, play its annotator, score what the pipeline found."""
 
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from curation import files, sample_score, tables, versions
 from curation.sample_audio import content
 from curation.sample_plan import ABSENT, Recording, plan
 
+ANNOTATOR, ANSWERED_UTC = "sample", "2026-01-01T00:00:00Z"
 FOUND = {
     "clips": tables.CLIPS,
     "rejects": tables.REJECTS,
@@ -46,12 +47,12 @@ def make(recordings: list[Recording], raw: Path, table: Path, truth: Path) -> No
         raw.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".sample-", dir=raw.parent) as folder:
             present = [recording for recording in recordings if recording.fault not in ABSENT]
-            rendered = joblib.Parallel(-1, return_as="generator")(joblib.delayed(content)(r.audio) for r in present)
-            shown = tqdm(rendered, "sample", total=len(present), unit="file", delay=2, disable=None)
-            for recording, written in zip(present, shown, strict=True):
+            shown = tqdm(present, "sample", unit="file", delay=2, disable=None)
+            rendered = joblib.Parallel(-1)(joblib.delayed(content)(recording.audio) for recording in shown)
+            for recording, data in zip(present, rendered, strict=True):
                 path = Path(folder, "raw", recording.file)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(written)
+                path.write_bytes(data)
             tables.write(planted(recordings), truth, tables.TRUTH)
             Path(folder, "raw").replace(raw)
             tables.write(listed(recordings), table, tables.RAW)
@@ -74,6 +75,23 @@ def _holds_something(path: Path) -> bool:
     return path.exists() and len(path.read_bytes().splitlines()) > 1
 
 
+def answers(queue: pd.DataFrame, clips: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Return `tables.REVIEWS`: what somebody answers who hears each queued clip once and is never wrong."""
+    heard = queue[["clip_id"]].merge(clips, on="clip_id", validate="one_to_one")
+    planted = truth.drop_duplicates("file").set_index("file")["label"]
+    given = pd.DataFrame(
+        {
+            "clip_id": heard["clip_id"],
+            "annotator": ANNOTATOR,
+            "reviewed_utc": ANSWERED_UTC,
+            "answer": heard["file"].map(planted).fillna(heard["label"]),
+            "seconds": heard["duration_s"],
+            "shown": "blind",
+        }
+    )
+    return given.reindex(columns=list(tables.REVIEWS.columns), fill_value="")
+
+
 def found(truth: Path, paths: Mapping[str, Path]) -> pd.DataFrame:
     """Return the scores of the finders whose tables are there.
 
@@ -90,6 +108,13 @@ def _report(scores: pd.DataFrame, json: Path | None) -> None:
     if json is not None:
         rows = scores.astype(object).where(scores.notna(), None).to_dict("records")
         files.write_json([{str(name): value for name, value in row.items()} for row in rows], json)
+
+
+def _answer(truth: Path, reviews: Path, queue: Path, clips: Path) -> None:
+    said = answers(tables.read(queue, tables.QUEUE), tables.read(clips, tables.CLIPS), tables.read(truth, tables.TRUTH))
+    tables.write(pd.concat([tables.read(reviews, tables.REVIEWS), said]), reviews, tables.REVIEWS)
+    click.echo(f"sample: {len(said)} answers added to {reviews}, {said['seconds'].sum() / 60:.1f} minutes of listening")
+    click.echo("Next: `dvc repro`, then `earmark diff HEAD`")
 
 
 def _begin(recordings: list[Recording], raw: Path, table: Path, truth: Path, dvc: bool) -> None:
@@ -113,19 +138,34 @@ _PATH = click.Path(path_type=Path)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Another number is another corpus.")
 @click.option("--dvc/--no-dvc", default=True, help="Whether DVC tracks the recordings; it needs a DVC repository.")
 @click.option("--score", is_flag=True, help="Make nothing; say which faults the pipeline found.")
+@click.option("--answer", is_flag=True, help="Make nothing; answer what the queue asks, as one who is always right.")
+@click.option("--reviews", type=_PATH, default="data/reviews.csv", help="With --answer: where the answers go.")
 @click.option("--json", type=_PATH, help="With --score: also write the table there.")
-@click.option("--clips", type=_PATH, default="data/clips.csv", help="With --score, and so the tables below.")
+@click.option(
+    "--clips", type=_PATH, default="data/clips.csv", help="With --score or --answer, and so the tables below."
+)
 @click.option("--rejects", type=_PATH, default="data/rejects.csv")
 @click.option("--groups", type=_PATH, default="data/groups.csv")
 @click.option("--flags", type=_PATH, default="data/flags.csv")
 @click.option("--labels", type=_PATH, default="data/labels.csv")
 @click.option("--queue", type=_PATH, default="data/queue.csv")
 def main(
-    raw: Path, table: Path, truth: Path, seed: int, dvc: bool, score: bool, json: Path | None, **paths: Path
+    raw: Path,
+    table: Path,
+    truth: Path,
+    seed: int,
+    dvc: bool,
+    score: bool,
+    json: Path | None,
+    answer: bool,
+    reviews: Path,
+    **paths: Path,
 ) -> None:
     """Make a demonstration corpus of harmful and safe sounds, with wrong labels and other faults planted in it."""
     if score:
         _report(found(truth, paths), json)
+    elif answer:
+        _answer(truth, reviews, paths["queue"], paths["clips"])
     else:
         _begin(plan(seed), raw, table, truth, dvc)
 

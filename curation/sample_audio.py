@@ -127,7 +127,8 @@ def _gated(samples: Array, rate_hz: int, _rng: Generator) -> Array:
     """Keep 0.15 s around the loudest sample: a recorder with a noise gate."""
     loudest = int(np.abs(samples[:, 0]).argmax())
     heard = np.abs(np.arange(len(samples)) - loudest) < 0.075 * rate_hz
-    return samples * heard[:, None]
+    gated: Array = samples * heard[:, None]
+    return gated
 
 
 def _muffled(samples: Array, rate_hz: int, _rng: Generator) -> Array:

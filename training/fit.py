@@ -33,8 +33,9 @@ class Recipe(params.Section):
     seed: int = Field(ge=0)
     epochs: int = Field(ge=1)  # passes over the training list, at least
     min_steps: int = Field(ge=1)  # updates of the weights, at least: a small set gets more epochs
-    keep: Literal["last", "best"]  # weights of the last epoch, or of the best on the validation clips
-    patience_epochs: int | None = Field(ge=1)  # stop after so many without a better one; null: never
+    patience_epochs: int | None = Field(
+        ge=1
+    )  # stop after so many without a better one; None: there are no validation clips
     batch_clips: int = Field(ge=2)
     peak_rate: float = Field(gt=0)  # learning rate at the end of the warm-up
     warmup_share: float = Field(gt=0, lt=1)  # of all steps
@@ -58,7 +59,7 @@ def fit(
     checkpoint: Path,
     key: str,
 ) -> nn.Module:
-    """Return a model trained on one round, with the weights of its last or its best epoch, as the recipe says.
+    """Return a model trained on one round, with the weights of its best epoch, or of its last without validation clips.
 
     The best epoch has the highest balanced accuracy on the validation clips; of equals, the lowest loss. Every epoch
     draws from a seed of its own, so a training that was killed and resumed ends as one that was not: on a CPU, with
@@ -99,12 +100,14 @@ def fit(
         while not _finished(history, turn, p):
             # learn, validate
             train_loss = learn(fabric, model, optimizer, clips, turn, p, epoch=len(history), vary=vary)
-            metrics = {"train_loss": train_loss} | validate(predict(model, clips, turn.valid, p), clips, turn.valid)
-            _check(metrics["valid_loss"], turn, len(history), optimizer.param_groups[0]["lr"])
+            metrics = {"train_loss": train_loss}
+            if len(turn.valid):
+                metrics |= validate(predict(model, clips, turn.valid, p), clips, turn.valid)
+                _check(metrics["valid_loss"], turn, len(history), optimizer.param_groups[0]["lr"])
             history.append(metrics)
             _log(log, metrics)
             # keep
-            if p.keep == "last" or _best_epoch(history) == len(history) - 1:
+            if _best_epoch(history) == len(history) - 1:
                 kept = _weights(model)
             # save
             if time.monotonic() - saved >= p.checkpoint_s or _finished(history, turn, p):
@@ -213,6 +216,8 @@ def _check(loss: float, turn: Round, epoch: int, rate: float) -> None:
 
 
 def _best_epoch(history: History) -> int:
+    if "valid_loss" not in history[0]:
+        return len(history) - 1
     rank = [(metrics["valid_balanced_accuracy"], -metrics["valid_loss"]) for metrics in history]
     return rank.index(max(rank))
 

@@ -19,7 +19,7 @@ class Round:
 
     fold: int  # the one held out; -1: the test fold
     draws: Tensor  # clips of one epoch, each as often as the training list says
-    valid: Tensor  # clips of the fold that chooses the epoch, each once
+    valid: Tensor  # clips of the fold that chooses the epoch, each once; may be none
     held_out: Tensor  # clips to predict
 
     @property
@@ -43,12 +43,12 @@ def listing(train: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
     return rows.fillna({"label": "", "times": 0, "weight": 0.0, "why": ""}).astype({"times": "int64"})
 
 
-def rounds(rows: pd.DataFrame) -> list[Round]:
+def rounds(rows: pd.DataFrame, *, validate: bool) -> list[Round]:
     """Return the rounds over the clips of `listing`.
 
-    With a test fold: one round that predicts it, stops by fold 0 and learns from the other folds. Without: round v
-    predicts fold v, stops by fold v + 1, counted round, and learns from the others. Either way no clip is predicted by
-    a model that learned from it or was chosen by it.
+    With a test fold: one round predicts it. Without: round v predicts fold v. To `validate`, a round sets the next
+    fold, counted round, aside to choose the epoch by; it learns from the others. So no clip is predicted by a model
+    that learned from it or was chosen by it.
 
     Raises:
         click.ClickException: there are fewer than three folds, or too few clips or classes in one.
@@ -58,20 +58,25 @@ def rounds(rows: pd.DataFrame) -> list[Round]:
         raise click.ClickException(
             f"Training needs {MIN_FOLDS} folds, not {numbers}. Raise `split.folds` in params.yaml."
         )
-    if TEST in set(rows["fold"]):
-        return [_round(rows, TEST, numbers[0])]
-    return [_round(rows, fold, stop) for fold, stop in zip(numbers, [*numbers[1:], numbers[0]], strict=True)]
+    predicted = [TEST] if TEST in set(rows["fold"]) else numbers
+    after = dict(zip([TEST, *numbers], [*numbers, numbers[0]], strict=True))
+    return [_round(rows, fold, after[fold] if validate else None) for fold in predicted]
 
 
-def _round(rows: pd.DataFrame, fold: int, stop: int) -> Round:
+def _round(rows: pd.DataFrame, fold: int, aside: int | None) -> Round:
     listed = (rows["label"] != "") & (rows["times"] > 0)
-    learned = listed & ~rows["fold"].isin([fold, stop, TEST])
-    valid = listed & (rows["fold"] == stop)
+    valid = listed & (rows["fold"] == aside)
+    learned = listed & ~valid & ~rows["fold"].isin([fold, TEST])
     found = sorted(rows.loc[learned, "label"].unique())
-    if len(found) < 2 or not valid.any():
+    if len(found) < 2:
         raise click.ClickException(
-            f"To predict fold {fold}, training has the classes {found} to learn from and {valid.sum()} clips in fold "
-            f"{stop} to choose the epoch by; it needs two classes and one clip. Label more clips, or leave out fewer."
+            f"To predict fold {fold}, training has the classes {found} to learn from; it needs two. "
+            "Label more clips, or leave out fewer."
+        )
+    if aside is not None and not valid.any():
+        raise click.ClickException(
+            f"To predict fold {fold}, training has no clip in fold {aside} to choose the epoch by. Label more clips, "
+            "leave out fewer, or set `patience_epochs: null` in params.yaml."
         )
     draws = np.repeat(np.flatnonzero(learned), rows.loc[learned, "times"])
     return Round(fold, torch.from_numpy(draws), _positions(valid), _positions(rows["fold"] == fold))

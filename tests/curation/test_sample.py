@@ -193,14 +193,13 @@ def test_an_empty_folder_and_a_table_of_a_header_are_no_hindrance(tmp_path: Path
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = iter([b"RIFF"])
+    def write_bytes(path: Path, data: bytes) -> int:
+        if list(path.parents[1].rglob("*.*")):
+            raise KeyboardInterrupt
+        with path.open("wb") as file:
+            return file.write(data)
 
-    def content(_audio: Audio) -> bytes:
-        for data in calls:
-            return data
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sample, "content", content)
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
     with pytest.raises(KeyboardInterrupt):
         sample.make(FEW, tmp_path / "data/raw", tmp_path / "data/raw.csv", tmp_path / "data/truth.csv")
     assert list((tmp_path / "data").iterdir()) == []
@@ -317,6 +316,22 @@ def test_the_command_makes_a_corpus_says_what_comes_next_and_scores(
     scores = {(row["finder"], row["table"]): row for row in json.loads(Path("score.json").read_text())}
     assert scores["outside", "rejects.csv"]["recall"] == 1
     assert scores["empty", "rejects.csv"]["found"] == 0
+
+
+def test_the_annotator_hears_what_is_queued_and_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sample, "plan", lambda _seed: [*FEW, *FLIPPED])
+    run("--no-dvc")
+    wrong, right = FLIPPED[0], next(recording for recording in plan(0) if not recording.fault)
+    clips = [{"clip_id": name, "file": r.file, "label": r.label} for name, r in (("w", wrong), ("r", right))]
+    queued = [{"clip_id": name, "rank": rank, "reason": "audit"} for rank, name in enumerate("wr", 1)]
+    tables.write(table(tables.CLIPS, *clips), Path("data/clips.csv"), tables.CLIPS)
+    tables.write(table(tables.QUEUE, *queued), Path("data/queue.csv"), tables.QUEUE)
+    tables.write(tables.REVIEWS.empty(), Path("data/reviews.csv"), tables.REVIEWS)
+    assert "2 answers added to data/reviews.csv" in run("--answer")
+    reviews = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
+    assert dict(zip(reviews["clip_id"], reviews["answer"], strict=True)) == {"w": wrong.truth, "r": right.label}
+    assert wrong.truth != wrong.label
 
 
 @pytest.mark.slow

@@ -105,17 +105,23 @@ def test_the_weight_of_a_clip_enters_its_loss(tmp_path: Path) -> None:
     assert three == pytest.approx(3 * one)
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
-def test_the_epoch_asked_for_is_kept(tmp_path: Path, keep: str) -> None:
-    p = recipe(epochs=6, peak_rate=0.5, keep=keep)
+def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
+    p = recipe(epochs=6, peak_rate=0.5)
     misleading = torch.cat([CLIPS.targets[:6].flip(1), CLIPS.targets[6:]])  # the more is learned, the worse
     clips = Clips(**vars(CLIPS) | {"targets": misleading})
     model = trained(tmp_path, p, clips=clips)
     rank = [(row["valid_balanced_accuracy"], -row["valid_loss"]) for row in history(tmp_path)]
     assert max(rank) > rank[-1]
     kept = fit.validate(fit.predict(model, clips, TURN.valid, p), clips, TURN.valid)
-    expected = {"best": max(rank), "last": rank[-1]}[keep]
-    assert (kept["valid_balanced_accuracy"], -kept["valid_loss"]) == expected
+    assert (kept["valid_balanced_accuracy"], -kept["valid_loss"]) == max(rank)
+
+
+def test_without_validation_clips_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    p = recipe(epochs=6)
+    model = trained(tmp_path, p, valid=torch.arange(0))
+    last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["model"]
+    assert all(torch.equal(value, last[name]) for name, value in model.state_dict().items())
+    assert [set(row) for row in history(tmp_path)] == [{"train_loss"}] * 6
 
 
 def test_training_stops_when_patience_ends(tmp_path: Path) -> None:
