@@ -149,6 +149,19 @@ FLAGS = Table(
         "suggested": Column("text", "the class the scores point to; empty: no suggestion"),
     },
 )
+SHORTCUTS = Table(
+    "shortcuts.csv",
+    ("measure",),
+    {
+        "measure": Column("text", "what is known of the recording; `all`: everything together"),
+        "auc": Column("float", "area under the ROC curve of the label predicted from it alone, held out by group"),
+        "chance_auc": Column("float", "what the luckiest measure stays below in 95 % of shuffles of the labels"),
+        "where": Column("text", "its most telling values"),
+        "label": Column("text", "the class these values speak for"),
+        "clips": Column("int", "how many labelled clips have these values"),
+        "share": Column("float", "how many of them are of this class"),
+    },
+)
 QUEUE = Table(
     "queue.csv",
     ("clip_id",),

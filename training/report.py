@@ -14,6 +14,7 @@ from curation import collapse, files, markdown, params, tables
 from curation.markdown import code
 
 TEST = -1
+ALL = "all"  # in `tables.SHORTCUTS`
 STEPS = 5  # at most: who is told ten things does none
 WIDE = 0.2  # from end to end; a recall known less well hides what better labels gain
 
@@ -28,6 +29,7 @@ class Findings:
     groups: pd.DataFrame
     folds: pd.DataFrame
     flags: pd.DataFrame
+    shortcuts: pd.DataFrame
     queue: pd.DataFrame
     train: pd.DataFrame
     flagging: Mapping[str, Any]  # `label_issues`: "found" or "refused", and `why`
@@ -127,8 +129,20 @@ def _next_steps(found: Findings) -> Iterator[str]:
         yield f"Listen to `data/tasks.json` ({_listening(found)} minutes, {clips}) and commit the answers."
     for file, detail in found.rejects[["file", "detail"]].head(1).to_numpy():
         yield f"Mend what `data/rejects.csv` lists, first {code(file)}: {code(detail)}."
+    yield from _shortcut(found.shortcuts)
     yield from _uncertain(found.metrics)
     yield "Run `earmark gate`: it passes or fails the models by the bounds in params.yaml."
+
+
+def _shortcut(shortcuts: pd.DataFrame) -> Iterator[str]:
+    """Name the measure that tells most, when it is no luck."""
+    single = shortcuts[shortcuts["measure"] != ALL].nlargest(1, "auc")
+    for row in single[single["auc"] > single["chance_auc"]].to_dict("records"):
+        yield (
+            f"{code(row['measure'])} alone tells the label (AUC {row['auc']:.2f}; luck reaches "
+            f"{row['chance_auc']:.2f}): of {row['clips']} clips with {code(row['where'])} {row['share']:.0%} are "
+            f"{code(row['label'])}. If the recorder made that and not the sound, record the classes alike."
+        )
 
 
 def _remedy(model: str, measured: Mapping[str, Any]) -> Iterator[str]:
@@ -196,6 +210,7 @@ def _read_json(path: Path, keys: set[str]) -> dict[str, Any]:
 @click.option("--folds", type=click.Path(path_type=Path), required=True, help="The fold of every clip.")
 @click.option("--flags", type=click.Path(path_type=Path), required=True, help="The clips in doubt.")
 @click.option("--flagging", type=click.Path(path_type=Path), required=True, help="Whether labels could be doubted.")
+@click.option("--shortcuts", type=click.Path(path_type=Path), required=True, help="What tells the label unheard.")
 @click.option("--queue", type=click.Path(path_type=Path), required=True, help="What people hear next.")
 @click.option("--train", type=click.Path(path_type=Path), required=True, help="What the models were trained on.")
 @click.option("--metrics", type=click.Path(path_type=Path), required=True, help="The evidence on the models.")
@@ -208,6 +223,7 @@ def main(
     folds: Path,
     flags: Path,
     flagging: Path,
+    shortcuts: Path,
     queue: Path,
     train: Path,
     metrics: Path,
@@ -221,6 +237,7 @@ def main(
         groups=tables.read(groups, tables.GROUPS),
         folds=tables.read(folds, tables.FOLDS),
         flags=tables.read(flags, tables.FLAGS),
+        shortcuts=tables.read(shortcuts, tables.SHORTCUTS),
         queue=tables.read(queue, tables.QUEUE),
         train=tables.read(train, tables.TRAIN),
         flagging=_read_json(flagging, {"label_issues", "why"}),

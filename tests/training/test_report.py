@@ -75,6 +75,11 @@ def found() -> report.Findings:
         groups=rows.table(tables.GROUPS, *({"clip_id": clip, "group": min(clip, "c5")} for clip in SIX)),
         folds=rows.table(tables.FOLDS, *({"clip_id": clip, "fold": i % 3} for i, clip in enumerate(SIX))),
         flags=rows.table(tables.FLAGS, *({"clip_id": clip, "reason": reason} for clip, reason in flags)),
+        shortcuts=rows.table(
+            tables.SHORTCUTS,
+            {"measure": "all", "auc": 0.9, "chance_auc": 0.7},
+            {"measure": "codec", "auc": 0.65, "chance_auc": 0.7},
+        ),
         queue=rows.table(
             tables.QUEUE,
             {"clip_id": "c1", "rank": 1, "reason": "suspect"},
@@ -97,6 +102,19 @@ def test_the_page_is_the_golden_one(found: report.Findings) -> None:
 def test_the_page_fits_on_a_screen(found: report.Findings) -> None:
     page = report.report(found, CLASSES)
     assert len(page.splitlines()) <= 45
+
+
+def test_a_shortcut_that_is_no_luck_is_named_with_its_clips(found: report.Findings) -> None:
+    codec = {"measure": "codec", "auc": 0.81, "chance_auc": 0.7, "where": "codec mp3", "clips": 4, "share": 0.75}
+    shortcuts = rows.table(
+        tables.SHORTCUTS, {"measure": "all", "auc": 0.9, "chance_auc": 0.7}, codec | {"label": "safe"}
+    )
+    named = [step for step in steps(dataclasses.replace(found, shortcuts=shortcuts)) if "tells the label" in step]
+    assert len(named) == 1
+    assert (
+        "`codec` alone tells the label (AUC 0.81; luck reaches 0.70): of 4 clips with `codec mp3` 75% are `safe`"
+        in named[0]
+    )
 
 
 def test_a_refusal_to_doubt_labels_comes_first_with_its_reason(found: report.Findings) -> None:

@@ -1,0 +1,161 @@
+"""Audit for shortcuts: how well the label is told by how clips were recorded, not by what is to be heard in them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.stats import rankdata
+from sklearn.model_selection import GroupKFold
+
+from curation import params, tables
+
+Floats: TypeAlias = NDArray[np.float64]
+
+MEASURES: Mapping[str, tuple[str, ...]] = {  # columns of `tables.CLIPS` by what they have in common
+    "bandwidth": ("bandwidth_hz",),
+    "channels": ("channels", "dead_channels", "inverted"),
+    "clipping": ("clipped_share",),
+    "codec": ("codec",),
+    "dc_offset": ("dc_offset",),
+    "length": ("source_s",),
+    "level": ("peak_dbfs", "rms_dbfs", "loudness_lufs"),
+    "noise": ("snr_db",),
+    "sample_rate": ("rate_hz",),
+    "silence": ("silent_share", "leading_silence_s", "trailing_silence_s"),
+}
+ALL = "all"
+BINS = 4  # of a measure, evenly filled; clips without a value have their own
+RIDGE = 1.0  # as if one clip a bin spoke for no class
+CHANCE = 0.95  # of shuffles stay below
+
+
+class Params(params.Section):
+    """Section `shortcuts` of params.yaml."""
+
+    folds: int = Field(ge=2, le=20)  # a clip is judged by what others than its group tell
+    shuffles: int = Field(ge=20)  # of the labels, to tell a shortcut from luck
+    seed: int = Field(ge=0)
+
+
+def shortcuts(clips: pd.DataFrame, labels: pd.DataFrame, groups: pd.DataFrame, p: Params) -> pd.DataFrame:
+    """Return `tables.SHORTCUTS`, the most telling measure first.
+
+    Each measure alone predicts the label by ridge regression on its bins, held out by group. `chance_auc` is what the
+    luckiest of all measures stays below in 95 % of shuffles, which give each group the label of another one (Westfall
+    and Young 1993, ISBN 0-471-55761-7): a measure above it is no luck, however many were tried. Level, noise and
+    silence are recorded and heard at once; that these tell something need not be a fault.
+
+    Args:
+        clips: `tables.CLIPS`.
+        labels: `tables.LABELS`; clips without a label are left out.
+        groups: `tables.GROUPS`.
+        p: parameters.
+    """
+    rows = labels.loc[labels["label"] != "", ["clip_id", "label"]].merge(groups[["clip_id", "group"]], on="clip_id")
+    rows = rows.merge(clips.drop(columns=["label", "group"]), on="clip_id", validate="one_to_one")
+    group = pd.factorize(rows["group"])[0]
+    drawn = _shuffled(rows["label"], group, p)
+    fold = _folds(group, p)
+    binned = {name: bins(rows, columns) for name, columns in MEASURES.items()}
+    binned[ALL] = pd.concat(binned.values(), axis=1)
+    areas = {name: _areas(bins_.to_numpy(np.float64), drawn, fold) for name, bins_ in binned.items()}
+    chance = float(np.quantile(np.max([area[1:] for area in areas.values()], axis=0), CHANCE))
+    told = [
+        {"measure": name, "auc": areas[name][0], "chance_auc": chance} | _example(bins_, rows["label"])
+        for name, bins_ in binned.items()
+    ]
+    return pd.DataFrame(told).sort_values(["auc", "measure"], ascending=[False, True], ignore_index=True)
+
+
+def bins(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return in which bin of each column each clip is: a bool column a bin, named by what is in it."""
+    return pd.concat([pd.get_dummies(_named(rows[column])) for column in columns], axis=1)
+
+
+def _named(values: pd.Series) -> pd.Series:
+    name = str(values.name)
+    if tables.CLIPS.columns[name].kind != "float":
+        return name + " " + values.astype(str)
+    edges = np.unique(values.quantile(np.arange(1, BINS) / BINS).dropna())
+    code = np.where(values.isna(), len(edges) + 1, np.searchsorted(edges, values))
+    ends = values.groupby(code).agg(["min", "max"])
+    spans = {code: f"{name} {low:.4g} to {high:.4g}" for code, low, high in ends.itertuples()}
+    return pd.Series([spans[number] if number <= len(edges) else f"{name} unknown" for number in code])
+
+
+def _shuffled(label: pd.Series, group: NDArray[np.intp], p: Params) -> NDArray[np.intp]:
+    """Return the labels as numbers, shape (clips, 1 + shuffles): as they are, then shuffled between groups."""
+    rng = np.random.default_rng(p.seed)
+    number = pd.factorize(label, sort=True)[0]
+    of_group = pd.Series(number).groupby(group).agg(lambda part: part.mode()[0]).to_numpy()
+    return np.column_stack([number, *(rng.permutation(of_group)[group] for _ in range(p.shuffles))])
+
+
+def _folds(group: NDArray[np.intp], p: Params) -> NDArray[np.intp]:
+    splitter = GroupKFold(min(p.folds, int(group.max()) + 1), shuffle=True, random_state=p.seed)
+    fold = np.empty(len(group), np.intp)
+    for number, (_, held_out) in enumerate(splitter.split(group, groups=group)):
+        fold[held_out] = number
+    return fold
+
+
+def _areas(x: Floats, drawn: NDArray[np.intp], fold: NDArray[np.intp]) -> Floats:
+    """Return the area under the ROC curve for each column of labels, one class against the rest, mean of the classes.
+
+    All columns are solved at once: they share the bins.
+    """
+    areas = []
+    for label in np.unique(drawn[:, 0]):
+        truth = (drawn == label).astype(np.float64)
+        said = np.empty_like(truth)
+        for number in np.unique(fold):
+            known, held_out = fold != number, fold == number
+            target = truth[known] - truth[known].mean(axis=0)  # else a fold's share would speak against itself
+            gram = x[known].T @ x[known] + RIDGE * np.eye(x.shape[1])
+            said[held_out] = x[held_out] @ np.linalg.solve(gram, x[known].T @ target)
+        positive = truth.sum(axis=0)
+        above = (rankdata(said.round(9), axis=0) * truth).sum(axis=0) - positive * (positive + 1) / 2
+        areas.append(above / (positive * (len(truth) - positive)))
+    mean: Floats = np.mean(areas, axis=0)
+    return mean
+
+
+def _example(binned: pd.DataFrame, label: pd.Series) -> dict[str, str | int | float]:
+    """Return the bin that stands out most from the shares of all clips, and the label it speaks for."""
+
+    def candidates() -> Iterator[tuple[float, str, str, int, float]]:
+        for name, share in label.value_counts(normalize=True).sort_index().items():
+            spread = np.sqrt(max(share * (1 - share), np.finfo(float).tiny))
+            for where, inside in binned.items():
+                here = float((label[inside] == name).mean())
+                yield (here - share) * np.sqrt(inside.sum()) / spread, str(where), str(name), int(inside.sum()), here
+
+    _, where, name, count, share = max(candidates())
+    return {"where": where, "label": name, "clips": count, "share": share}
+
+
+@click.command()
+@click.option("--clips", type=click.Path(path_type=Path), required=True, help="The clips and what was measured.")
+@click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
+@click.option("--groups", type=click.Path(path_type=Path), required=True, help="What must not be split.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the audit goes.")
+def main(clips: Path, labels: Path, groups: Path, out: Path) -> None:
+    """Write how well each measure of the recording tells the label."""
+    found = shortcuts(
+        tables.read(clips, tables.CLIPS),
+        tables.read(labels, tables.LABELS),
+        tables.read(groups, tables.GROUPS),
+        Params.load("shortcuts"),
+    )
+    tables.write(found, out, tables.SHORTCUTS)
+    best = found.iloc[0]
+    click.echo(f"shortcuts: {best['measure']} tells most, AUC {best['auc']:.2f}; luck reaches {best['chance_auc']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

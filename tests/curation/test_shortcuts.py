@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import rows
+from click.testing import CliRunner
+
+from curation import shortcuts, tables
+
+P = shortcuts.Params(folds=5, shuffles=100, seed=0)
+CLIPS = [f"c{number:03}" for number in range(80)]
+
+
+def corpus(seed: int = 0, **columns: object) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return clips, labels and groups of 80 clips in 40 groups, measures at random, but for `columns`."""
+    rng = np.random.default_rng(seed)
+    clips = rows.table(tables.CLIPS, *({"clip_id": clip_id} for clip_id in CLIPS))
+    for name, column in tables.CLIPS.columns.items():
+        if column.kind == "float":
+            clips[name] = rng.normal(size=len(clips))
+    labels = rows.labelled(tables.LABELS, **dict(zip(CLIPS, label(), strict=True)))
+    groups = rows.table(tables.GROUPS, *({"clip_id": one, "group": str(n // 2)} for n, one in enumerate(CLIPS)))
+    return clips.assign(**columns), labels, groups
+
+
+def label() -> list[str]:
+    return [("harmful", "safe")[number // 2 % 2] for number in range(80)]
+
+
+def test_a_measure_that_tells_the_label_is_named_first_with_its_clips() -> None:
+    mostly = ["mp3" if name == "harmful" and number >= 16 else "wav" for number, name in enumerate(label())]
+    found = shortcuts.shortcuts(*corpus(codec=mostly), P)
+    assert found.loc[0, "measure"] == "codec"
+    assert found.loc[0, "auc"] > 0.85 > found.loc[0, "chance_auc"]
+    named = found.set_index("measure").loc["codec", ["where", "label", "clips", "share"]].tolist()
+    assert named == ["codec mp3", "harmful", 32, 1.0]
+
+
+def test_values_that_lie_apart_on_both_sides_are_found() -> None:
+    safe_between = [(-1.0) ** (number // 4) if name == "harmful" else 0.0 for number, name in enumerate(label())]
+    found = shortcuts.shortcuts(*corpus(dc_offset=safe_between), P).set_index("measure")
+    assert found.loc["dc_offset", "auc"] > 0.95
+
+
+def test_luck_is_called_a_shortcut_in_few_of_many_corpora() -> None:
+    best = [shortcuts.shortcuts(*corpus(seed), P).iloc[0] for seed in range(30)]
+    assert sum(first["auc"] > first["chance_auc"] for first in best) <= 5  # 1.5 expected; more in 1 of 200
+
+
+def test_what_tells_the_group_does_not_tell_the_label() -> None:
+    found = shortcuts.shortcuts(*corpus(codec=[f"codec {number // 2}" for number in range(80)]), P)
+    assert found.set_index("measure").loc["codec", "auc"] < 0.6
+
+
+def test_missing_values_are_a_value() -> None:
+    absent = [np.nan if name == "safe" else 1.0 for name in label()]
+    found = shortcuts.shortcuts(*corpus(snr_db=absent), P).set_index("measure")
+    assert found.loc["noise", "auc"] == 1
+    assert found.loc["noise", "where"] in {"snr_db unknown", "snr_db 1 to 1"}
+
+
+def test_clips_without_a_label_say_nothing() -> None:
+    clips, labels, groups = corpus()
+    codecs = pd.Series(["mp3" if name == "harmful" else "wav" for name in label()])
+    labels.loc[labels.index % 2 == 0, "label"] = ""
+    found = shortcuts.shortcuts(clips.assign(codec=codecs), labels, groups, P)
+    assert found.loc[0, ["measure", "clips"]].tolist() == ["all", 20]
+
+
+@pytest.mark.parametrize("constant", [0.0, np.nan])
+def test_a_measure_without_differences_tells_nothing(constant: float) -> None:
+    found = shortcuts.shortcuts(*corpus(snr_db=constant), P).set_index("measure")
+    assert found.loc["noise", "auc"] == 0.5
+
+
+def test_the_stage_writes_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(rows.PARAMS.parent)
+    arguments = ["--out", str(tmp_path / "shortcuts.csv")]
+    for kind, table in zip((tables.CLIPS, tables.LABELS, tables.GROUPS), corpus(), strict=True):
+        tables.write(table, tmp_path / kind.name, kind)
+        arguments += [f"--{Path(kind.name).stem}", str(tmp_path / kind.name)]
+    result = CliRunner().invoke(shortcuts.main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "tells most, AUC 0." in result.output
+    assert set(tables.read(tmp_path / "shortcuts.csv", tables.SHORTCUTS)["measure"]) == {*shortcuts.MEASURES, "all"}
