@@ -144,7 +144,8 @@ class FakeLabelStudio:
         for task in body:
             number, now = max(self.tasks, default=0) + 1, self.tick()
             row = {"id": number, "project": project, "data": task["data"], "created_at": now, "updated_at": now}
-            self.tasks[number] = row | {"annotations": [], "models": [], "draft_exists": False}
+            models = [prediction["model_version"] for prediction in task["predictions"]]
+            self.tasks[number] = row | {"annotations": [], "models": models, "draft_exists": False}
             numbers.append(number)
         return httpx.Response(201, json={"task_count": len(numbers), "task_ids": numbers})
 

@@ -2,10 +2,18 @@
 
 import httpx
 import pandas as pd
+import pytest
 from fake_label_studio import KEY, URL, FakeLabelStudio, Killed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from curation import answers, label_studio, pull, push, tables
 
@@ -53,6 +61,14 @@ class RoundTrip(RuleBasedStateMachine):
 
     def annotations(self) -> list[tuple[dict, dict]]:
         return [(task, one) for task in self.fake.tasks.values() for one in task["annotations"]]
+
+    @initialize()
+    def a_first_round(self) -> None:
+        self.queue = CLIPS[:3]
+        self.push()
+        for number in list(self.fake.tasks)[:2]:
+            self.fake.annotate(number, 2, choice("safe"))
+        self.pull()
 
     @rule(clips=st.lists(st.sampled_from(CLIPS), unique=True).map(tuple))
     def the_queue_changes(self, clips: tuple[str, ...]) -> None:
@@ -122,8 +138,10 @@ class RoundTrip(RuleBasedStateMachine):
     def an_administrator_deletes_a_task(self, data: st.DataObject) -> None:
         del self.fake.tasks[data.draw(st.sampled_from(sorted(self.fake.tasks)))]
 
-    @rule()
-    def an_administrator_deletes_the_project(self) -> None:
+    @rule(chance=st.integers(0, 4))
+    def an_administrator_deletes_the_project(self, chance: int) -> None:
+        if chance:
+            return
         self.fake.projects.clear()
         self.fake.tasks.clear()
         self.fake.views.clear()
@@ -190,7 +208,17 @@ class RoundTrip(RuleBasedStateMachine):
         assert len(self.unread) == 0
 
 
-TestRoundTrip = RoundTrip.TestCase
-TestRoundTrip.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+def explore(examples: int) -> None:
+    chosen = settings(
+        max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(RoundTrip, settings=chosen)
+
+
+def test_reviews_hold_exactly_what_people_said_once() -> None:
+    explore(15)
+
+
+@pytest.mark.slow
+def test_reviews_hold_exactly_what_people_said_once_in_many_more_rounds() -> None:
+    explore(400)
