@@ -152,7 +152,7 @@ def _answer(annotation: Mapping[str, object], classes: Collection[str]) -> tuple
             notes += map(str, _list(value.get("text")) if isinstance(value.get("text"), list) else [value.get("text")])
         else:
             raise UnreadError("answer", f"{str(name)[:50]!r} is nothing that the page asks for")
-    note = _storable("\n".join(notes))
+    note = _storable("\n".join(notes).replace("\r\n", "\n"))
     if annotation.get("was_cancelled") is True:
         return SKIPPED, note
     if len(choices) != 1 or choices[0] not in (*classes, *OTHERS):

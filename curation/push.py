@@ -61,7 +61,6 @@ def push(
     *,
     classes: tuple[str, ...],
     clips: Path | None = None,
-    folder: str | None = None,
 ) -> Receipt:
     """Bring the project `p.project` up to date, make it when there is none; twice is once.
 
@@ -75,15 +74,12 @@ def push(
         p: section `label_studio` of params.yaml.
         classes: the labels to choose from.
         clips: the folder of clips on this disk, when the server serves it (`curation.playable`).
-        folder: the same folder as the server calls it, to be opened for the project; None: nothing to open.
 
     Raises:
         click.ClickException: the server is down or refuses; the next push goes on from there.
     """
     wanted = _wanted(tasks)
     project = _project(server, p, classes)
-    if folder:
-        server.serve_folder(project, folder)
     planned = plan(wanted, server.tasks(project))
     faults = unplayable(server, {clip_id: str(wanted[clip_id].get("audio")) for clip_id in planned.create}, clips)
     create = [clip_id for clip_id in planned.create if clip_id not in faults]
@@ -97,7 +93,9 @@ def push(
         server.predict(project, [{"task": planned.kept[one].id, **guesses[one]} for one in batch])
     numbers = {clip_id: task.id for clip_id, task in planned.kept.items()}
     for batch in _batches(create, CREATED_AT_ONCE, "create"):
-        made = [{"data": wanted[one], "predictions": [guesses[one]] if one in guesses else []} for one in batch]
+        made: list[Json] = [
+            {"data": wanted[one], "predictions": list(filter(None, [guesses.get(one)]))} for one in batch
+        ]
         numbers |= zip(batch, server.create_tasks(project, made), strict=True)
     if guesses and project.model != version:
         server.update_project(project, {"model_version": version})
@@ -155,7 +153,7 @@ def _project(server: Server, p: Params, classes: tuple[str, ...]) -> Project:
     project = server.project(p.project)
     if project is None:
         return server.create_project(p.project, config, hinted=hinted)
-    if project.config != config:
+    if project.config.strip() != config.strip():
         click.echo(f"push: the page of project {p.project!r} differs from earmark's and is set to it.", err=True)
         server.update_project(project, {"label_config": config, "show_collab_predictions": hinted})
     return project
