@@ -108,8 +108,9 @@ class Server:
     def __init__(self, url: str, api_key: str, transport: httpx.BaseTransport | None) -> None:
         self.url = url
         self._key = api_key
-        self._transport = transport
-        http = httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, transport=transport)
+        http, self._audio = (  # two: the cookies that come with files would make API requests part of a session
+            httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, transport=transport) for _ in range(2)
+        )
         try:
             self._sdk = LabelStudio(base_url=url, api_key=api_key, httpx_client=http, max_retries=0)  # type: ignore[no-untyped-call]
         except ApiError as error:  # the key says itself that it has expired
@@ -211,10 +212,7 @@ class Server:
         url, wanted = urljoin(self.url, address), {"Range": "bytes=0-1023"}
         if url.startswith(self.url):
             wanted |= self._sdk._client_wrapper.get_headers()  # the SDK has no other way to fetch a file
-        with (
-            httpx.Client(timeout=TIMEOUT_S, transport=self._transport, follow_redirects=True) as http,
-            http.stream("GET", url, headers=wanted) as reply,
-        ):
+        with self._audio.stream("GET", url, headers=wanted) as reply:
             return reply  # its head; the body, which may be the whole sound, is not read
 
     def _listing(self, project: Project, include: str, filters: Sequence[Json]) -> Iterator[Record]:
