@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from curation import answers, label_studio, page, pull, push, send, tables
+from curation import annotation, label_studio, page, pull, push, send, tables
 
 T = TypeVar("T")
 TASKS, NEW = 10_000, 10
@@ -92,7 +92,7 @@ def measure(server: label_studio.Server, tasks: list, scores: pd.DataFrame, clip
         lambda: push.push(server, tasks, scores, P, classes=CLASSES, clips=clips),
     )
     timed("push again", lambda: push.push(server, tasks, scores, P, classes=CLASSES, clips=clips))
-    known = answers.Known(CLASSES, frozenset(receipt.sent["clip_id"]))
+    known = annotation.Known(CLASSES, frozenset(receipt.sent["clip_id"]))
     empty = (tables.REVIEWS.empty(), tables.UNREAD.empty())
     *_, state = timed("pull, nothing answered", lambda: pull.pull(server, *empty, None, P, known=known))
     time.sleep(P.overlap_s)  # else the pull asks again for what was made a moment ago

@@ -1,43 +1,26 @@
-"""Talk to a Label Studio server: the only file that does.
-
-The SDK renews tokens and carries the requests; its models are passed by, they double the time and the memory of a
-listing. Reading is tried again, writing never: a write without a reply may have been stored, and the server does not
-notice duplicates. Whoever writes compares with what is there first (`curation.push`).
-"""
+"""What earmark asks of a Label Studio server, and what it gets: projects, tasks, answers."""
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
-from urllib.parse import urljoin, urlsplit
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
 
 import click
 import httpx
-from label_studio_sdk import LabelStudio
-from label_studio_sdk.core.api_error import ApiError
 from pydantic import Field
 
 from curation import params
+from curation.connection import Connection, Refused
 from curation.files import Json
 
 Record: TypeAlias = Mapping[str, object]
-T = TypeVar("T")
 
-READ_AGAIN = 2  # how often a read is tried again
-TIMEOUT_S = 300  # a request of some thousand tasks takes seconds; the SDK's 60 s are short for a busy server
 PAGE = 500  # tasks a page; larger ones are no faster and take more memory
 VIEW = "Listening order"
 FOR_PUSH = "id,data,draft_exists,total_annotations,cancelled_annotations,predictions_model_versions"
 FOR_PULL = "id,data,annotations,created_at,updated_at,result,completed_by,updated_by,was_cancelled,lead_time"
-ADVICE = {
-    401: "The key is wrong, expired or of a kind that the server has switched off: take a new one from `Account & "
-    "Settings` and set LABEL_STUDIO_API_KEY.",
-    403: "The owner of LABEL_STUDIO_API_KEY may not do that: ask an administrator of the server.",
-    404: "The project may be gone, or LABEL_STUDIO_URL is not the root of a Label Studio.",
-    429: "It has had too many requests: run the same command again later.",
-}
 
 
 class Params(params.Section):
@@ -45,12 +28,8 @@ class Params(params.Section):
 
     project: str = Field(min_length=3, max_length=50)  # its title on the server
     shown: Literal["blind", "hinted"]  # whether annotators see the model's guess
-    overlap_s: int = Field(ge=1)  # a pull asks again for what changed so long before the last change it knows
+    overlap_s: int = Field(ge=1)  # a pull asks for what changed since so long before the last one that brought news
     emails: bool  # whether a pull writes down whose the annotators' ids are
-
-
-class Refused(click.ClickException):
-    """The server is down, does not answer in its own language, or says no; the message names the next step."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +78,17 @@ def connect(url: str, api_key: str, *, transport: httpx.BaseTransport | None = N
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise click.ClickException(f"LABEL_STUDIO_URL must be like https://labels.example.org, not {url!r}.")
-    return Server(url.rstrip("/") + "/", api_key, transport)
+    return Server(Connection(url.rstrip("/") + "/", api_key, transport))
 
 
 class Server:
-    """A Label Studio server and the key of one of its users."""
+    """A Label Studio server, through one of its users."""
 
-    def __init__(self, url: str, api_key: str, transport: httpx.BaseTransport | None) -> None:
-        self.url = url
-        self._key = api_key
-        http, self._audio = (  # two: the cookies that come with files would make API requests part of a session
-            httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, transport=transport) for _ in range(2)
-        )
-        try:
-            self._sdk = LabelStudio(base_url=url, api_key=api_key, httpx_client=http, max_retries=0)  # type: ignore[no-untyped-call]
-        except ApiError as error:  # the key says itself that it has expired
-            raise self._refusal("connecting", 401, error.body) from error
+    def __init__(self, connection: Connection) -> None:
+        self.url = connection.url
+        self.clock = connection.clock
+        self.ask_audio = connection.ask_audio
+        self._ask = connection.ask
 
     def project(self, title: str) -> Project | None:
         """Return the project called `title`, None: there is none.
@@ -203,18 +177,6 @@ class Server:
         users = self._ask("GET", "api/users/", list)
         return {_number(user.get("id")): str(user.get("email", "")) for user in users if isinstance(user, dict)}
 
-    def ask_audio(self, address: str) -> httpx.Response:
-        """Ask for the first bytes of a sound; the key goes to this server only.
-
-        Raises:
-            httpx.HTTPError: nobody answers.
-        """
-        url, wanted = urljoin(self.url, address), {"Range": "bytes=0-1023"}
-        if url.startswith(self.url):
-            wanted |= self._sdk._client_wrapper.get_headers()  # the SDK has no other way to fetch a file
-        with self._audio.stream("GET", url, headers=wanted) as reply:
-            return reply  # its head; the body, which may be the whole sound, is not read
-
     def _listing(self, project: Project, include: str, filters: Sequence[Json]) -> Iterator[Record]:
         """Yield tasks page by page, each page after the last number: pages by count skip where others delete."""
         last = 0
@@ -241,47 +203,6 @@ class Server:
             before, last = last, max(_number(task.get("id")) for task in tasks)
             if last <= before:
                 raise Refused(f"{self.url} does not list its tasks in order. Is it a Label Studio 1.2x?")
-
-    def _ask(
-        self, method: str, path: str, kind: type[T], *, json: Json = None, query: Mapping[str, object] | None = None
-    ) -> T:
-        """Send a request and return the reply, which must be JSON of `kind`."""
-        what = f"{method} {path}"
-        reply = self._send(what, method, path, json, query or {})
-        try:
-            body = reply.json() if reply.content else None
-        except ValueError as error:
-            raise self._refusal(what, reply.status_code, "no JSON") from error
-        if reply.status_code >= 400:
-            raise self._refusal(what, reply.status_code, body)
-        if not isinstance(body, kind):
-            raise self._refusal(what, reply.status_code, f"a {type(body).__name__} where a {kind.__name__} belongs")
-        return body
-
-    def _send(self, what: str, method: str, path: str, json: Json, query: Mapping[str, object]) -> httpx.Response:
-        retries = READ_AGAIN if method == "GET" else 0
-        try:
-            return self._sdk._client_wrapper.httpx_client.request(
-                path, method=method, json=json, params=dict(query), request_options={"max_retries": retries}
-            )
-        except httpx.HTTPError as error:
-            doubt = "" if method == "GET" else " Whether it has done what was asked is not known."
-            raise Refused(
-                f"Label Studio at {self.url} does not answer ({type(error).__name__}: {self._clean(error)}).{doubt} "
-                "Nothing is lost: when it is up, run the same command again."
-            ) from error
-        except (ApiError, ValueError) as error:  # while the token was renewed
-            status, body = (error.status_code, error.body) if isinstance(error, ApiError) else (401, "no JSON")
-            raise self._refusal(what, status or 401, body) from error
-
-    def _refusal(self, what: str, status: int, body: object) -> Refused:
-        said = body.get("detail") or body.get("validation_errors") or body if isinstance(body, dict) else body
-        advice = ADVICE.get(status, "Look at the log of the server, then run the same command again.")
-        return Refused(f"Label Studio at {self.url} answers {what} with {status}: {self._clean(said)}. {advice}")
-
-    def _clean(self, said: object) -> str:
-        """Return what somebody else says as one short line without control characters and without the key."""
-        return re.sub(r"[^ -~]+", " ", str(said).replace(self._key, "***"))[:200].rstrip(". ")
 
 
 def _project(record: Record) -> Project:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
 from curation import answers, files, params, tables
-from curation.label_studio import Params, Project, Refused, Server, from_environment
+from curation.annotation import Known, utc
+from curation.connection import Refused
+from curation.label_studio import Params, Project, Server, from_environment
 
 
 class State(BaseModel):
@@ -20,16 +22,16 @@ class State(BaseModel):
 
     project_id: int
     project_utc: str  # when it was made: after a deletion its number is given again
-    updated_utc: str  # of the task that changed last
+    begun_utc: str  # of the last pull that brought news, by the server's clock
 
 
 def pull(
-    server: Server, reviews: pd.DataFrame, unread: pd.DataFrame, state: State | None, p: Params, *, known: answers.Known
+    server: Server, reviews: pd.DataFrame, unread: pd.DataFrame, state: State | None, p: Params, *, known: Known
 ) -> tuple[pd.DataFrame, pd.DataFrame, State]:
     """Return the reviews and the unread answers with what is new on the server, and up to where that is.
 
-    Only tasks that changed since `state` are asked for, all of them when it is of another project. The answers of a
-    task or a project that was deleted on the server stay: nobody took them back.
+    Only tasks that changed since `state` are asked for, all of them when it is of another project; without news it
+    stays as it is. The answers of a task or a project that was deleted on the server stay: nobody took them back.
 
     Args:
         server: where people answer.
@@ -42,11 +44,13 @@ def pull(
     project = server.project(p.project)
     if project is None:
         raise Refused(f"{server.url} has no project {p.project!r}. `earmark push` makes it; what is home stays.")
-    known_utc = _known_utc(state, project)
-    tasks = list(tqdm(server.answered(project, _earlier(known_utc, p.overlap_s)), "pull", unit=" tasks", delay=2))
-    reviews, unread = answers.merge(reviews, unread, tasks, known)
-    newest = max([known_utc, *filter(None, map(answers.changed_utc, tasks))])
-    return reviews, unread, State(project_id=project.id, project_utc=project.made_utc, updated_utc=newest)
+    begun_utc = utc(server.clock())
+    since_utc = _since(state, project, p.overlap_s)
+    tasks = tqdm(server.answered(project, since_utc), "pull", unit=" tasks", delay=2)
+    after, still_unread = answers.merge(reviews, unread, tasks, known)
+    if state and since_utc and after.equals(reviews) and still_unread.equals(unread):
+        return reviews, unread, state
+    return after, still_unread, State(project_id=project.id, project_utc=project.made_utc, begun_utc=begun_utc)
 
 
 def read_export(path: Path) -> list[object]:
@@ -66,13 +70,11 @@ def read_export(path: Path) -> list[object]:
     return tasks
 
 
-def _known_utc(state: State | None, project: Project) -> str:
-    same = state is not None and (state.project_id, state.project_utc) == (project.id, project.made_utc)
-    return state.updated_utc if state and same else ""
-
-
-def _earlier(moment_utc: str, seconds: int) -> str:
-    return answers.utc(datetime.fromisoformat(moment_utc) - timedelta(seconds=seconds)) if moment_utc else ""
+def _since(state: State | None, project: Project, overlap_s: int) -> str:
+    """Return since when changes are asked for, empty: since ever."""
+    if state is None or (state.project_id, state.project_utc) != (project.id, project.made_utc):
+        return ""
+    return utc(datetime.fromisoformat(state.begun_utc) - timedelta(seconds=overlap_s))
 
 
 def _read_state(path: Path) -> State | None:
@@ -103,7 +105,7 @@ def main(export: Path | None, clips: Path, data: Path) -> None:
     Exit status: 0 done, 1 refused; then nothing is lost, run it again.
     """
     p = Params.load("label_studio")
-    known = answers.Known(params.Data.load("data").classes, frozenset(tables.read(clips, tables.CLIPS)["clip_id"]))
+    known = Known(params.Data.load("data").classes, frozenset(tables.read(clips, tables.CLIPS)["clip_id"]))
     with files.locked(data / "reviews.csv"):
         reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
         unread = _read_or_empty(data / "unread.csv", tables.UNREAD)

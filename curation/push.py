@@ -13,8 +13,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from curation import files, page, params, tables
+from curation.connection import Refused
 from curation.files import Json
-from curation.label_studio import Params, Project, Refused, Server, Task, from_environment
+from curation.label_studio import Params, Project, Server, Task, from_environment
 from curation.playable import unplayable
 
 T = TypeVar("T")

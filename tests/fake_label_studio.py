@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from urllib.parse import parse_qs
 
 import httpx
@@ -91,6 +92,7 @@ class FakeLabelStudio:
             query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
             body = json.loads(request.content) if request.content else None
             reply = self._route(request.method, path.removeprefix("/api/").strip("/"), query, body)
+        reply.headers["date"] = format_datetime(self.now, usegmt=True)
         self.after(request)
         return reply
 
@@ -127,6 +129,8 @@ class FakeLabelStudio:
             case "POST", ["storages", "localfiles"]:
                 self.storages.append(body)
                 return httpx.Response(201, json=body)
+            case "GET", ["version"]:
+                return httpx.Response(200, json={"release": "1.23.2"})
             case "GET", ["users"]:
                 return httpx.Response(200, json=[{"id": n, "email": email} for n, email in self.users.items()])
         return httpx.Response(404, text="<html>Not found</html>")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fake_label_studio import KEY, URL, FakeLabelStudio
 
-from curation import label_studio
+from curation import connection, label_studio
 
 HTML = "<html><body>502 Bad Gateway</body></html>"
 
@@ -20,7 +20,7 @@ def refusing(status: int, **reply: object) -> label_studio.Server:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_studio, "READ_AGAIN", 0)
+    monkeypatch.setattr(connection, "READ_AGAIN", 0)
 
 
 @pytest.mark.parametrize(
@@ -42,20 +42,20 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_whatever_the_server_answers_is_a_refusal_in_words(status: int, reply: dict, message: str) -> None:
-    with pytest.raises(label_studio.Refused, match=message):
+    with pytest.raises(connection.Refused, match=message):
         refusing(status, **reply).project("earmark")
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
 def test_the_key_is_in_no_message(status: int) -> None:
-    with pytest.raises(label_studio.Refused, match=r"\*\*\*") as caught:
+    with pytest.raises(connection.Refused, match=r"\*\*\*") as caught:
         refusing(status, json={"detail": f"you sent {KEY}\x1b[31m\n"}).project("earmark")
     assert KEY not in str(caught.value)
     assert caught.value.message.isprintable()
 
 
 def test_a_server_that_is_down_is_named_and_reads_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_studio, "READ_AGAIN", 1)
+    monkeypatch.setattr(connection, "READ_AGAIN", 1)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     asked = []
 
@@ -64,7 +64,7 @@ def test_a_server_that_is_down_is_named_and_reads_are_tried_again(monkeypatch: p
         raise httpx.ConnectError("Connection refused")
 
     server = label_studio.connect(URL, KEY, transport=httpx.MockTransport(down))
-    with pytest.raises(label_studio.Refused, match=r"does not answer \(ConnectError: Connection refused\). Nothing is"):
+    with pytest.raises(connection.Refused, match=r"does not answer \(ConnectError: Connection refused\). Nothing is"):
         server.project("earmark")
     assert len(asked) == 2
 
@@ -78,7 +78,7 @@ def test_writes_are_never_sent_again(status: int) -> None:
         return httpx.Response(status, json={"detail": "no"})
 
     server = label_studio.connect(URL, KEY, transport=httpx.MockTransport(refuse))
-    with pytest.raises(label_studio.Refused):
+    with pytest.raises(connection.Refused):
         server.create_project("earmark", "<View/>", hinted=False)
     assert len(asked) == 1
 
@@ -90,7 +90,7 @@ def token(expires: float) -> str:
 
 
 def test_an_expired_token_is_said_at_once() -> None:
-    with pytest.raises(label_studio.Refused, match="401: API key has expired"):
+    with pytest.raises(connection.Refused, match="401: API key has expired"):
         label_studio.connect(URL, token(time.time() - 1))
 
 
@@ -100,7 +100,7 @@ def test_an_expired_token_is_said_at_once() -> None:
 def test_a_token_that_cannot_be_renewed_is_a_refusal(reply: httpx.Response) -> None:
     mine = token(time.time() + 1000)
     server = label_studio.connect(URL, mine, transport=httpx.MockTransport(lambda request: reply))
-    with pytest.raises(label_studio.Refused, match="answers GET api/projects/ with 401") as caught:
+    with pytest.raises(connection.Refused, match="answers GET api/projects/ with 401") as caught:
         server.project("earmark")
     assert mine not in str(caught.value)
 
@@ -108,7 +108,7 @@ def test_a_token_that_cannot_be_renewed_is_a_refusal(reply: httpx.Response) -> N
 def test_a_listing_that_does_not_move_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_studio, "PAGE", 1)
     server = refusing(200, json={"tasks": [{"id": 1, "data": {}}]})
-    with pytest.raises(label_studio.Refused, match="does not list its tasks in order"):
+    with pytest.raises(connection.Refused, match="does not list its tasks in order"):
         server.tasks(label_studio.Project(1, "", "", ""))
 
 
@@ -121,7 +121,7 @@ def test_what_is_not_known_about_a_task_counts_as_touched() -> None:
 
 
 def test_predictions_that_the_server_drops_are_noticed() -> None:
-    with pytest.raises(label_studio.Refused, match="took 0 of 1 predictions"):
+    with pytest.raises(connection.Refused, match="took 0 of 1 predictions"):
         refusing(201, json={"created": 0}).predict(label_studio.Project(1, "", "", ""), [{}])
 
 

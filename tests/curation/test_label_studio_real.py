@@ -19,14 +19,14 @@ import soundfile
 from fake_label_studio import KEY, URL, FakeLabelStudio
 from label_studio_server import RealLabelStudio
 
-from curation import answers, page, pull, push, tables
+from curation import annotation, answers, page, pull, push, tables
 from curation import label_studio as ours
 from curation.playable import unplayable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 CLASSES = ("harmful", "safe")
 CLIPS = "abcdef"
-KNOWN = answers.Known(CLASSES, frozenset(CLIPS))
+KNOWN = annotation.Known(CLASSES, frozenset(CLIPS))
 EMPTY = (tables.REVIEWS.empty(), tables.UNREAD.empty())
 SCORES = pd.DataFrame(
     [{"clip_id": clip, "label": label, "probability": 0.5} for clip in CLIPS for label in CLASSES],

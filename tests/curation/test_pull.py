@@ -8,10 +8,10 @@ import rows
 from click.testing import CliRunner, Result
 from fake_label_studio import KEY, URL, FakeLabelStudio, Killed
 
-from curation import answers, label_studio, pull, push, tables
+from curation import annotation, label_studio, pull, push, tables
 
 CLASSES = ("harmful", "safe")
-KNOWN = answers.Known(CLASSES, frozenset("abc"))
+KNOWN = annotation.Known(CLASSES, frozenset("abc"))
 P = label_studio.Params(project="earmark", shown="blind", overlap_s=60, emails=False)
 
 
@@ -56,9 +56,10 @@ def test_only_tasks_that_changed_are_asked_for_again(fake, monkeypatch) -> None:
     fake.annotate(2, 4, choice("safe"))
     counts = listed(fake, monkeypatch)
     reviews, _, state = do(fake, *first)
-    assert counts == [2]  # the one of before, within the overlap, and the new one
+    assert counts == [2]  # the last of before, within the overlap, and the new one
     assert reviews[["clip_id", "annotator", "answer"]].to_numpy().tolist() == [["b", "user-4", "safe"]]
-    assert state.updated_utc == fake.tasks[2]["updated_at"]
+    assert state.begun_utc == fake.tasks[2]["updated_at"]
+    assert do(fake, reviews, first[1], state)[2] == state
 
 
 def test_long_listings_come_in_pages_without_gaps(fake, monkeypatch) -> None:

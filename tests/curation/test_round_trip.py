@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from curation import answers, label_studio, pull, push, tables
+from curation import annotation, answers, label_studio, pull, push, tables
 
 CLASSES = ("harmful", "safe")
 CLIPS = tuple("abcdef")
@@ -24,7 +24,7 @@ SCORES = pd.DataFrame(
     [{"clip_id": clip, "label": label, "probability": 0.5} for clip in CLIPS for label in CLASSES],
     columns=list(tables.SCORES.columns),
 )
-KNOWN = answers.Known(CLASSES, frozenset(CLIPS))
+KNOWN = annotation.Known(CLASSES, frozenset(CLIPS))
 
 
 def choice(answer: str) -> list[dict]:

@@ -7,7 +7,7 @@ import rows
 from click.testing import CliRunner, Result
 from fake_label_studio import KEY, FakeLabelStudio
 
-from curation import label_studio, send, tables
+from curation import connection, label_studio, send, tables
 
 QUEUE = rows.table(
     tables.QUEUE,
@@ -62,7 +62,7 @@ def test_the_stage_pushes_to_a_server_and_writes_its_receipt(monkeypatch: pytest
 def test_a_server_that_is_down_or_half_configured_does_not_fail_the_stage(key, monkeypatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", key)
-    monkeypatch.setattr(label_studio, "READ_AGAIN", 0)
+    monkeypatch.setattr(connection, "READ_AGAIN", 0)
     result = run("tasks.json")
     assert result.exit_code == 0
     assert "NOT on the server" in result.output
