@@ -98,7 +98,7 @@ def push(
             {"data": wanted[one], "predictions": list(filter(None, [guesses.get(one)]))} for one in batch
         ]
         numbers |= zip(batch, server.create_tasks(project, made), strict=True)
-    if guesses and project.model != version:
+    if project.model != version and not guesses.keys().isdisjoint(numbers):  # a version without predictions is refused
         server.update_project(project, {"model_version": version})
     view = server.ordered_view(project)
     sent = pd.DataFrame({"clip_id": list(numbers), "project_id": project.id, "task_id": list(numbers.values())})

@@ -105,6 +105,10 @@ class FakeLabelStudio:
                 number = max(self.projects, default=0) + 1
                 self.projects[number] = {"id": number, "created_at": self.tick(), "model_version": "", **body}
                 return httpx.Response(201, json=self.projects[number])
+            case "PATCH", ["projects", number] if "model_version" in body and not any(
+                body["model_version"] in task["models"] for task in self.tasks.values()
+            ):
+                return httpx.Response(400, json={"validation_errors": {"model_version": ["doesn't exist"]}})
             case "PATCH", ["projects", number]:
                 return self._of(self.projects, number, lambda project: project.update(body))
             case "GET", ["tasks"]:

@@ -95,6 +95,11 @@ def test_new_scores_go_up_as_a_new_version(fake, server) -> None:
     assert fake.projects[1]["model_version"] == fake.tasks[1]["models"][-1] != fake.tasks[1]["models"][0]
 
 
+def test_scores_of_other_clips_only_are_no_predictions(fake, server) -> None:
+    assert do(server, "xy").created == 2
+    assert fake.projects[1]["model_version"] == ""
+
+
 def test_predictions_name_the_likeliest_class() -> None:
     version, found = push.predictions(SCORES)
     said = {clip: (one["score"], one["result"][0]["value"]["choices"]) for clip, one in found.items()}
