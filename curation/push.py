@@ -29,12 +29,16 @@ Wanted = Mapping[str, Mapping[str, Json]]  # the data of a task by clip
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done to the tasks of a project; `kept` is the task of every clip that has one."""
+    """What has to be done to the tasks of a project.
+
+    `kept` is the task of every clip that has one, `unheard` are the clips whose address has to be checked.
+    """
 
     create: list[str]
     update: dict[int, str]
     withdraw: list[int]
     kept: dict[str, Task]
+    unheard: list[str]
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,14 @@ def push(
     wanted = _wanted(tasks)
     project = _project(server, p, classes)
     planned = plan(wanted, server.tasks(project))
-    faults = unplayable(server, {clip_id: str(wanted[clip_id].get("audio")) for clip_id in planned.create}, clips)
+    heard = {clip_id: str(wanted[clip_id].get("audio")) for clip_id in planned.unheard}
+    faults = unplayable(server, heard, clips)
     create = [clip_id for clip_id in planned.create if clip_id not in faults]
+    update = {number: clip_id for number, clip_id in planned.update.items() if clip_id not in faults}
     for some in _batches(planned.withdraw, WITHDRAWN_AT_ONCE, "withdraw"):
         server.withdraw(project, some)
-    for number in tqdm(planned.update, "update", unit=" tasks", delay=2):
-        server.update_task(number, wanted[planned.update[number]])
+    for number, clip_id in tqdm(update.items(), "update", unit=" tasks", delay=2):
+        server.update_task(number, wanted[clip_id])
     version, guesses = predictions(scores)
     lacking = [one for one, task in planned.kept.items() if one in guesses and version not in task.models]
     for batch in _batches(lacking, PREDICTED_AT_ONCE, "predict"):
@@ -103,7 +109,7 @@ def push(
     view = server.ordered_view(project)
     sent = pd.DataFrame({"clip_id": list(numbers), "project_id": project.id, "task_id": list(numbers.values())})
     label_at = f"{server.url}projects/{project.id}/data?tab={view}&labeling=1"
-    return Receipt(sent, len(create), len(planned.update), len(planned.withdraw), faults, label_at)
+    return Receipt(sent, len(create), len(update), len(planned.withdraw), faults, label_at)
 
 
 def plan(wanted: Wanted, present: Iterable[Task]) -> Plan:
@@ -120,7 +126,9 @@ def plan(wanted: Wanted, present: Iterable[Task]) -> Plan:
             kept[clip_id] = best
             if not best.touched and dict(best.data) != wanted[clip_id]:
                 update[best.id] = clip_id
-    return Plan([clip_id for clip_id in wanted if clip_id not in kept], update, sorted(withdraw), kept)
+    create = [clip_id for clip_id in wanted if clip_id not in kept]
+    moved = [one for one in update.values() if kept[one].data.get("audio") != wanted[one].get("audio")]
+    return Plan(create, update, sorted(withdraw), kept, create + moved)
 
 
 def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]]]:

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -131,6 +132,24 @@ def test_a_pull_that_is_killed_leaves_the_files_and_the_next_one_completes(folde
                 run()
     assert content(folder)["pulled.json"] == before["pulled.json"]
     assert "of 2 in data/reviews.csv" in run().output
+
+
+def test_a_full_disk_leaves_what_was_there_and_the_next_pull_completes(folder: Path, fake, monkeypatch) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    run()
+    before = content(folder)
+    fake.annotate(2, 4, choice("safe"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        result = run()
+    assert result.exit_code == 1
+    assert "cannot be written (No space left on device)" in result.output
+    assert content(folder) == before
+    assert run().output.startswith("pull: 1 new of 2")
 
 
 def test_whose_the_ids_are_is_written_only_when_asked_for(folder: Path) -> None:

@@ -63,6 +63,12 @@ def test_the_plan_updates_a_rank_that_changed() -> None:
     assert push.plan(wanted("a"), [present(1, "a", rank=5)]).update == {1: "a"}
 
 
+def test_an_address_is_checked_when_it_is_new() -> None:
+    moved = Task(1, {"audio": "/old/a.wav", "clip_id": "a", "rank": 1}, touched=False, models=frozenset())
+    planned = push.plan(wanted("abc"), [moved, present(2, "b", rank=9)])
+    assert (planned.create, planned.update, planned.unheard) == (["c"], {1: "a", 2: "b"}, ["c", "a"])
+
+
 def test_of_doubles_the_one_with_an_answer_stays() -> None:
     doubles = [present(1, "a"), present(2, "a", touched=True), present(3, "a")]
     planned = push.plan(wanted("a"), doubles)
