@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
+import click
 import numpy as np
 import pandas as pd
 
@@ -42,7 +43,12 @@ def merge(
 
 def _again(unread: pd.DataFrame) -> Iterator[dict[str, object]]:
     for raw in unread.loc[unread["reason"] != DELETED, "raw"]:
-        yield json.loads(raw)
+        try:
+            yield as_dict(json.loads(raw))
+        except (ValueError, UnreadError) as error:
+            raise click.ClickException(
+                f"unread.csv: `raw` must be as `earmark pull` wrote it, not {raw[:50]!r}. Take the file from git again."
+            ) from error
 
 
 def _sorted_out(

@@ -86,10 +86,9 @@ def push(
     wanted = _wanted(tasks)
     project = _project(server, p, classes)
     planned = plan(wanted, server.tasks(project))
-    heard = {clip_id: str(wanted[clip_id].get("audio")) for clip_id in planned.unheard}
-    faults = unplayable(server, heard, clips)
-    create = [clip_id for clip_id in planned.create if clip_id not in faults]
-    update = {number: clip_id for number, clip_id in planned.update.items() if clip_id not in faults}
+    faults = unplayable(server, {one: str(wanted[one].get("audio")) for one in planned.unheard}, clips)
+    create = [one for one in planned.create if one not in faults]
+    update = {number: one for number, one in planned.update.items() if one not in faults}
     for some in _batches(planned.withdraw, WITHDRAWN_AT_ONCE, "withdraw"):
         server.withdraw(project, some)
     for number, clip_id in tqdm(update.items(), "update", unit=" tasks", delay=2):
@@ -98,12 +97,7 @@ def push(
     lacking = [one for one, task in planned.kept.items() if one in guesses and version not in task.models]
     for batch in _batches(lacking, PREDICTED_AT_ONCE, "predict"):
         server.predict(project, [{"task": planned.kept[one].id, **guesses[one]} for one in batch])
-    numbers = {clip_id: task.id for clip_id, task in planned.kept.items()}
-    for batch in _batches(create, CREATED_AT_ONCE, "create"):
-        made: list[Json] = [
-            {"data": wanted[one], "predictions": list(filter(None, [guesses.get(one)]))} for one in batch
-        ]
-        numbers |= zip(batch, server.create_tasks(project, made), strict=True)
+    numbers = {one: task.id for one, task in planned.kept.items()} | _create(server, project, create, wanted, guesses)
     if project.model != version and not guesses.keys().isdisjoint(numbers):  # a version without predictions is refused
         server.update_project(project, {"model_version": version})
     view = server.ordered_view(project)
@@ -144,6 +138,19 @@ def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]
         }
         for clip_id, label, probability in likeliest[["clip_id", "label", "probability"]].itertuples(index=False)
     }
+
+
+def _create(
+    server: Server, project: Project, clip_ids: Sequence[str], wanted: Wanted, guesses: Wanted
+) -> dict[str, int]:
+    """Make a task with its prediction for each clip and return their numbers."""
+    numbers: dict[str, int] = {}
+    for batch in _batches(clip_ids, CREATED_AT_ONCE, "create"):
+        made: list[Json] = [
+            {"data": wanted[one], "predictions": [guesses[one]] if one in guesses else []} for one in batch
+        ]
+        numbers |= zip(batch, server.create_tasks(project, made), strict=True)
+    return numbers
 
 
 def _wanted(tasks: Sequence[Json]) -> dict[str, Mapping[str, Json]]:

@@ -1,5 +1,6 @@
 import json
 
+import click
 import pandas as pd
 import pytest
 import rows
@@ -150,6 +151,13 @@ def test_what_was_unread_and_taken_back_is_never_read() -> None:
     more = annotation.Known(("harmful", "safe", "dog"), KNOWN.clip_ids)
     reviews, left = merged(unread=unread, known=more)
     assert (len(reviews), len(left)) == (0, 1)
+
+
+def test_an_unread_table_that_was_edited_is_named() -> None:
+    _, unread = merged(task(answered(result=result("dog"))))
+    for raw in ("{", "3"):
+        with pytest.raises(click.ClickException, match=r"unread.csv: `raw` must be as `earmark pull` wrote it"):
+            merged(unread=unread.assign(raw=raw))
 
 
 def test_a_snapshots_e_mail_addresses_do_not_come_along() -> None:
