@@ -8,7 +8,6 @@ import json
 import os
 import resource
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -63,7 +62,8 @@ def main() -> None:
     """Print a table and write it as JSON."""
     server, served = label_studio.from_environment(), os.environ.get("EARMARK_CLIPS")
     if server is None or served is None:
-        sys.exit("bench/label_studio.py: LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY and EARMARK_CLIPS are not all set")
+        print("skipped: LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY and EARMARK_CLIPS are not all set")
+        return
     rng = np.random.default_rng(0)
     ids = [f"{number:016x}" for number in range(TASKS)]
     with tempfile.TemporaryDirectory(dir=served) as folder:
