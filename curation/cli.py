@@ -7,6 +7,9 @@ import click
 COMMANDS = {  # in the order of work
     "sample": ("curation.sample", "Make a demonstration corpus with planted faults."),
     "import": ("curation.importer", "Bring recordings and labels into data/raw and data/raw.csv."),
+    "push": ("curation.push", "Bring the Label Studio project up to date with the queue."),
+    "pull": ("curation.pull", "Bring people's answers home, from the server or from an export."),
+    "status": ("curation.status", "Say how far people are with the queue."),
     "diff": ("curation.diff", "Say what changed in data, metrics and params between two revisions."),
     "gate": ("curation.gate", "Pass or fail the models of this revision."),
 }

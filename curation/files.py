@@ -1,5 +1,6 @@
 """Write files whole or not at all."""
 
+import fcntl
 import json
 import math
 import os
@@ -32,6 +33,23 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every other earmark on this machine from the same block for `path`; a killed one holds nothing.
+
+    Raises:
+        click.ClickException: another one is in it.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as error:
+        raise click.ClickException(f"Another earmark is at work on {path}. Wait until it has finished.") from error
 
 
 def unwritable(path: Path, error: OSError) -> click.ClickException:

@@ -10,13 +10,15 @@ from curation import params, tables
 
 NO_LABEL = ("none", "bad_audio")  # answers that take a clip out of every class
 ABSTAINS = "unsure"
+NO_ANSWER = ("skipped", "deleted")
 
 
 def label(clips: pd.DataFrame, reviews: pd.DataFrame, *, classes: tuple[str, ...]) -> pd.DataFrame:
     """Return `tables.LABELS`.
 
-    The newest answer of each annotator counts, `unsure` abstains, and the answer given most often wins. A tie decides
-    nothing: the given label stays. Where `none` or `bad_audio` wins, the clip has no label and its origin is `review`.
+    The newest answer of each annotator counts, unless they took it back; `skipped` is no answer, `unsure` abstains, and
+    the answer given most often wins. A tie decides nothing: the given label stays. Where `none` or `bad_audio` wins,
+    the clip has no label and its origin is `review`.
     """
     newest = _newest(reviews, classes)
     clip_ids = pd.Index(clips["clip_id"])
@@ -42,8 +44,8 @@ def label(clips: pd.DataFrame, reviews: pd.DataFrame, *, classes: tuple[str, ...
 
 
 def _newest(reviews: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Return the newest answer of each annotator to each clip."""
-    allowed = [*classes, *NO_LABEL, ABSTAINS]
+    """Return the newest answer of each annotator to each clip that was neither taken back nor is a skip."""
+    allowed = [*classes, *NO_LABEL, ABSTAINS, *NO_ANSWER]
     odd = reviews[~reviews["answer"].isin(allowed)]
     if len(odd):
         answer, clip_id, annotator = odd.iloc[0][["answer", "clip_id", "annotator"]]
@@ -58,7 +60,9 @@ def _newest(reviews: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
             f"reviews.csv: `reviewed_utc` must be a time like 2026-11-22T15:00:00Z, not {odd_time!r}."
         )
     ordered = reviews.assign(when=when).sort_values("when", kind="stable")
-    return ordered.drop_duplicates(["clip_id", "annotator"], keep="last")
+    versions = ["clip_id", "annotator", "annotation_id", "annotation_utc"]
+    standing = ordered.drop_duplicates(versions, keep="last").query("answer not in @NO_ANSWER")
+    return standing.drop_duplicates(["clip_id", "annotator"], keep="last")
 
 
 @click.command()

@@ -38,7 +38,7 @@ class Data(Section):
     @field_validator("classes")
     @classmethod
     def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        reserved = {"", "unsure", "bad_audio", "none"}
+        reserved = {"", "unsure", "bad_audio", "none", "skipped", "deleted"}
         if len(set(classes)) < len(classes):
             raise ValueError("a class stands twice")
         if taken := reserved & set(classes):

@@ -1,12 +1,14 @@
-"""Hand the queue over to people: the tasks, in Label Studio's import format."""
+"""Hand the queue over to people: as a file in Label Studio's import format, and to the server when there is one."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 import pandas as pd
 from pydantic import Field
 
-from curation import clips, files, params, tables
+from curation import clips, files, label_studio, params, push, tables
 
 
 class Params(params.Section):
@@ -15,26 +17,46 @@ class Params(params.Section):
     audio_prefix: str = Field(min_length=1)  # address of the clips for the annotator's browser, ends before the name
 
 
-def send(queue: pd.DataFrame, p: Params) -> list[files.Json]:
+def send(queue: pd.DataFrame, p: Params, *, shown: Literal["blind", "hinted"]) -> list[files.Json]:
     """Return one task a clip, in order of listening.
 
-    The tasks are blind: they hold neither the given label nor a model's guess nor the reason for asking, because an
-    annotator who sees a guess tends to agree with it.
+    The tasks hold neither the given label nor a model's guess nor the reason for asking, because an annotator who sees
+    a guess tends to agree with it. Whether a guess is `shown` beside them goes along, to be stored with the answer.
     """
     return [
-        {"data": {"audio": f"{p.audio_prefix}{clip_id}{clips.SUFFIX}", "clip_id": clip_id, "rank": rank}}
+        {
+            "data": {
+                "audio": f"{p.audio_prefix}{clip_id}{clips.SUFFIX}",
+                "clip_id": clip_id,
+                "rank": rank,
+                "shown": shown,
+            }
+        }
         for clip_id, rank in queue.sort_values("rank")[["clip_id", "rank"]].itertuples(index=False)
     ]
 
 
 @click.command()
 @click.option("--queue", type=click.Path(path_type=Path), required=True, help="What people should hear next.")
+@click.option("--scores", type=click.Path(path_type=Path), required=True, help="The model's view, for the server.")
+@click.option("--audio", type=click.Path(path_type=Path), required=True, help="The sound of the clips.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the tasks go.")
-def main(queue: Path, out: Path) -> None:
-    """Write the tasks file; it imports into any Label Studio as it is."""
-    tasks = send(tables.read(queue, tables.QUEUE), Params.load("send"))
+@click.option("--sent", type=click.Path(path_type=Path), required=True, help="Where the server's receipt goes.")
+def main(queue: Path, scores: Path, audio: Path, out: Path, sent: Path) -> None:
+    """Write the tasks file, which imports into any Label Studio as it is, and push it to the server, if one is set."""
+    shown = label_studio.Params.load("label_studio").shown
+    tasks = send(tables.read(queue, tables.QUEUE), Params.load("send"), shown=shown)
     files.write_json(tasks, out)
-    click.echo(f"send: {len(tasks)} tasks in {out}")
+    click.echo(f"send: {len(tasks)} tasks in {out}{_pushed(tasks, scores, audio, sent)}")
+
+
+def _pushed(tasks: Sequence[files.Json], scores: Path, audio: Path, sent: Path) -> str:
+    """Push and say what came of it. A server that is down is no reason to stop the pipeline."""
+    try:
+        server = label_studio.from_environment()
+        return f"; {push.push_and_write(tasks, scores, audio, sent, server)}" if server else ""
+    except click.ClickException as error:
+        return f"; NOT on the server: {error.message} `earmark push` does it later."
 
 
 if __name__ == "__main__":

@@ -56,17 +56,42 @@ RAW = Table(
 )
 REVIEWS = Table(
     "reviews.csv",
-    ("clip_id", "annotator", "reviewed_utc"),
+    ("clip_id", "annotator", "reviewed_utc", "annotation_id"),
     {
         "clip_id": _CLIP,
         "annotator": Column("text", "who answered, by a stable id"),
         "reviewed_utc": Column("text", "when, ISO 8601 in UTC"),
-        "answer": Column("text", "a class, `unsure`, `bad_audio` or `none` (none of the classes)"),
+        "answer": Column(
+            "text", "a class, `unsure`, `bad_audio` or `none` (none of the classes); `skipped`; `deleted`: taken back"
+        ),
         "seconds": Column("float", "time the annotator spent on it, in s"),
         "shown": Column("text", "what the annotator saw", ("blind", "hinted")),
         "note": Column("text", "free text"),
-        "task_id": Column("text", "the task on the labelling server"),
+        "task_id": Column("text", "the task on the labelling server; empty: typed in by hand"),
+        "task_utc": Column("text", "when the task was made; numbers are given again, with the time they are unique"),
+        "annotation_id": Column("text", "the answer on the labelling server, the same for all its versions"),
+        "annotation_utc": Column("text", "when it was first given"),
+        "overwrote": Column("text", "whose answer the annotator changed; empty: their own"),
     },
+)
+UNREAD = Table(
+    "unread.csv",
+    ("task_id", "annotation_id", "reviewed_utc", "raw"),
+    {
+        "task_id": Column("text", "the task on the labelling server"),
+        "annotation_id": Column("text", "the answer on the labelling server"),
+        "reviewed_utc": Column("text", "when, ISO 8601 in UTC"),
+        "clip_id": Column("text", "the clip, as the task names it"),
+        "annotator": Column("text", "who answered, by a stable id"),
+        "reason": Column("text", "why it is not in reviews.csv", ("clip", "answer", "malformed", "deleted")),
+        "detail": Column("text", "what was found, one sentence"),
+        "raw": Column("text", "the answer in its task as JSON, to be read again by every pull"),
+    },
+)
+ANNOTATORS = Table(
+    "annotators.csv",
+    ("annotator",),
+    {"annotator": Column("text", "the stable id"), "email": Column("text", "the address on the labelling server")},
 )
 CLIPS = Table(
     "clips.csv",
@@ -169,6 +194,15 @@ QUEUE = Table(
         "clip_id": _CLIP,
         "rank": Column("int", "order of listening, from 1"),
         "reason": Column("text", "why it is asked", ("suspect", "uncertain", "minority", "unlabelled", "audit")),
+    },
+)
+SENT = Table(
+    "sent.csv",
+    ("clip_id",),
+    {
+        "clip_id": _CLIP,
+        "project_id": Column("int", "the project on the labelling server"),
+        "task_id": Column("int", "the task on the labelling server"),
     },
 )
 TRAIN = Table(

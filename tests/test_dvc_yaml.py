@@ -14,7 +14,10 @@ from curation import params
 ROOT = Path(__file__).parents[1]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-NOT_DATA = {"--checkpoint"}  # a checkpoint is gone when its stage succeeds: neither input nor output
+NOT_DATA = {
+    "--checkpoint",  # gone when its stage succeeds: neither input nor output
+    "--sent",  # says what a server holds, which is no function of the inputs
+}
 
 
 def instances() -> dict[str, dict]:

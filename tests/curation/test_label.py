@@ -77,6 +77,26 @@ def test_unsure_alone_changes_nothing_but_is_counted() -> None:
     assert today(clips(a="harmful"), answers) == {"a": ("harmful", "given", 0.0, 1)}
 
 
+def version(answer: str, second: int, annotation: str) -> dict[str, object]:
+    when = f"2026-01-01T00:00:0{second}Z"
+    return {"clip_id": "a", "annotator": "ann", "reviewed_utc": when, "answer": answer, "annotation_id": annotation}
+
+
+def test_a_skip_is_no_answer_and_an_answer_taken_back_counts_no_more() -> None:
+    skipped = rows.table(tables.REVIEWS, version("skipped", 1, "1"))
+    deleted = rows.table(tables.REVIEWS, version("safe", 1, "1"), version("deleted", 2, "1"))
+    unchanged = label.label(clips(a="harmful"), reviews(), classes=CLASSES)
+    for answers in (skipped, deleted):
+        pd.testing.assert_frame_equal(label.label(clips(a="harmful"), answers, classes=CLASSES), unchanged)
+
+
+def test_whoever_takes_one_of_two_answers_back_stands_by_the_other() -> None:
+    answers = rows.table(
+        tables.REVIEWS, version("safe", 1, "1"), version("harmful", 2, "2"), version("deleted", 3, "2")
+    )
+    assert today(clips(a="harmful"), answers) == {"a": ("safe", "review", 1.0, 1)}
+
+
 def test_answers_to_clips_that_are_gone_do_not_matter() -> None:
     answers = reviews(("gone", "ann", "2026-01-01T00:00:00Z", "safe"))
     assert list(today(clips(a="harmful"), answers)) == ["a"]

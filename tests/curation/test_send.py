@@ -2,10 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 import rows
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from fake_label_studio import KEY, FakeLabelStudio
 
-from curation import send, tables
+from curation import connection, label_studio, send, tables
 
 QUEUE = rows.table(
     tables.QUEUE,
@@ -15,18 +17,54 @@ QUEUE = rows.table(
 
 
 def test_a_task_is_blind_and_tasks_come_in_the_order_of_the_queue() -> None:
-    tasks = send.send(QUEUE, send.Params(audio_prefix="/clips/"))
+    tasks = send.send(QUEUE, send.Params(audio_prefix="/clips/"), shown="blind")
     assert tasks == [
-        {"data": {"audio": "/clips/bbbb.wav", "clip_id": "bbbb", "rank": 1}},
-        {"data": {"audio": "/clips/aaaa.wav", "clip_id": "aaaa", "rank": 2}},
+        {"data": {"audio": "/clips/bbbb.wav", "clip_id": "bbbb", "rank": 1, "shown": "blind"}},
+        {"data": {"audio": "/clips/aaaa.wav", "clip_id": "aaaa", "rank": 2, "shown": "blind"}},
     ]
 
 
-def test_the_stage_writes_the_same_tasks_byte_for_byte(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
     shutil.copy(rows.PARAMS, "params.yaml")
     tables.write(QUEUE, Path("queue.csv"), tables.QUEUE)
-    results = [CliRunner().invoke(send.main, ["--queue", "queue.csv", "--out", name]) for name in ("a.json", "b.json")]
-    assert [result.output for result in results] == ["send: 2 tasks in a.json\n", "send: 2 tasks in b.json\n"]
+    tables.write(tables.SCORES.empty(), Path("scores.csv"), tables.SCORES)
+    Path("clips").mkdir()
+    return tmp_path
+
+
+def run(out: str) -> Result:
+    words = f"--queue queue.csv --scores scores.csv --audio clips --out {out} --sent sent.csv"
+    return CliRunner().invoke(send.main, words.split(), catch_exceptions=False)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_stage_writes_the_same_tasks_byte_for_byte() -> None:
+    assert [run(name).output for name in ("a.json", "b.json")] == [f"send: 2 tasks in {x}.json\n" for x in "ab"]
     assert Path("a.json").read_bytes() == Path("b.json").read_bytes()
     assert [task["data"]["clip_id"] for task in json.loads(Path("a.json").read_text())] == ["bbbb", "aaaa"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_stage_pushes_to_a_server_and_writes_its_receipt(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeLabelStudio()
+    server = label_studio.connect("https://labels.test", KEY, transport=fake.transport)
+    monkeypatch.setattr(label_studio, "from_environment", lambda: server)
+    assert "2 tasks on the server (2 made, 0 changed, 0 withdrawn)" in run("tasks.json").output
+    assert Path("sent.csv").read_text() == "clip_id,project_id,task_id\naaaa,1,2\nbbbb,1,1\n"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("key", [KEY, ""])
+def test_a_server_that_is_down_or_half_configured_does_not_fail_the_stage(key, monkeypatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", key)
+    monkeypatch.setattr(connection, "READ_AGAIN", 0)
+    result = run("tasks.json")
+    assert result.exit_code == 0
+    assert "NOT on the server" in result.output
+    assert result.output.endswith("`earmark push` does it later.\n")
+    assert len(json.loads(Path("tasks.json").read_text())) == 2

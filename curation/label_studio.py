@@ -1,0 +1,245 @@
+"""What earmark asks of a Label Studio server, and what it gets: projects, tasks, answers."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import click
+import httpx
+from pydantic import Field
+
+from curation import params
+from curation.connection import Connection, Refused
+from curation.files import Json
+
+Record: TypeAlias = Mapping[str, object]
+
+PAGE = 500  # tasks a page; larger ones are no faster and take more memory
+VIEW = "Listening order"
+FOR_PUSH = "id,data,draft_exists,total_annotations,cancelled_annotations,predictions_model_versions"
+FOR_PULL = "id,data,annotations,created_at,updated_at,result,completed_by,updated_by,was_cancelled,lead_time"
+
+
+class Params(params.Section):
+    """Section `label_studio` of params.yaml."""
+
+    project: str = Field(min_length=3, max_length=50)  # its title on the server
+    shown: Literal["blind", "hinted"]  # whether annotators see the model's guess
+    overlap_s: int = Field(ge=1)  # a pull asks for what changed since so long before the last one that brought news
+    emails: bool  # whether a pull writes down whose the annotators' ids are
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project on the server. A number may be given again after a deletion: only with the time it is unique."""
+
+    id: int
+    made_utc: str
+    config: str
+    model: str  # the version whose predictions count
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task on the server, as far as a push has to know."""
+
+    id: int
+    data: Record
+    touched: bool  # somebody has answered, skipped, or begun
+    models: frozenset[str]  # whose predictions it has
+
+
+def from_environment() -> "Server | None":
+    """Return the server of LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, None: neither is set.
+
+    Raises:
+        click.ClickException: one is missing, or the address is none.
+    """
+    url, key = os.environ.get("LABEL_STUDIO_URL", ""), os.environ.get("LABEL_STUDIO_API_KEY", "")
+    if not url and not key:
+        return None
+    if not (url and key):
+        missing = "LABEL_STUDIO_API_KEY" if url else "LABEL_STUDIO_URL"
+        raise click.ClickException(f"{missing} is not set: a server is its address and your key. Set both, or none.")
+    return connect(url, key)
+
+
+def connect(url: str, api_key: str, *, transport: httpx.BaseTransport | None = None) -> "Server":
+    """Return the server at `url`; nothing is asked of it yet.
+
+    Args:
+        url: the root of the server, http or https.
+        api_key: a personal access token or a legacy token; it is kept out of every message.
+        transport: what carries the requests, for tests.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise click.ClickException(f"LABEL_STUDIO_URL must be like https://labels.example.org, not {url!r}.")
+    return Server(Connection(url.rstrip("/") + "/", api_key, transport))
+
+
+class Server:
+    """A Label Studio server, through one of its users."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.url = connection.url
+        self.clock = connection.clock
+        self.ask_audio = connection.ask_audio
+        self._ask = connection.ask
+
+    def project(self, title: str) -> Project | None:
+        """Return the project called `title`, None: there is none.
+
+        Raises:
+            Refused: several have this title.
+        """
+        page = self._ask("GET", "api/projects/", dict, query={"title": title, "page_size": 100})
+        found = [project for project in _records(page, "results") if project.get("title") == title]
+        if len(found) > 1:
+            raise Refused(f"{self.url} has {len(found)} projects called {title!r}. Rename all but one.")
+        return _project(found[0]) if found else None
+
+    def create_project(self, title: str, config: str, *, hinted: bool) -> Project:
+        """Make a project. With `hinted` its annotators see predictions."""
+        settings: Json = {"title": title, "label_config": config, "show_collab_predictions": hinted}
+        return _project(self._ask("POST", "api/projects/", dict, json=settings))
+
+    def update_project(self, project: Project, settings: Mapping[str, Json]) -> None:
+        """Change settings of a project. A label config that lacks a choice in use is refused by the server."""
+        self._ask("PATCH", f"api/projects/{project.id}/", dict, json=settings)
+
+    def serve_folder(self, project: Project, folder: str) -> None:
+        """Let the server's local `folder` (below its document root) be heard in a project; twice is once."""
+        rows = self._ask("GET", "api/storages/localfiles/", list, query={"project": project.id})
+        if not any(isinstance(row, dict) and row.get("path") == folder for row in rows):
+            made: Json = {"project": project.id, "path": folder, "use_blob_urls": True, "title": "clips"}
+            self._ask("POST", "api/storages/localfiles/", dict, json=made)
+
+    def tasks(self, project: Project) -> list[Task]:
+        """Return all tasks of a project."""
+        return [_task(task) for task in self._listing(project, FOR_PUSH, ())]
+
+    def answered(self, project: Project, since_utc: str) -> Iterator[Record]:
+        """Yield the tasks that changed after `since_utc` (empty: all), each with all its annotations."""
+        changed = _where("updated_at", "greater", "Datetime", since_utc)
+        return self._listing(project, FOR_PULL, (changed,) if since_utc else ())
+
+    def create_tasks(self, project: Project, tasks: Sequence[Json]) -> list[int]:
+        """Make tasks and return their numbers, in order."""
+        reply = self._ask(
+            "POST", f"api/projects/{project.id}/import", dict, json=list(tasks), query={"return_task_ids": True}
+        )
+        numbers = reply.get("task_ids")
+        if not isinstance(numbers, list) or len(numbers) != len(tasks):
+            raise Refused(f"{self.url} stored another number of tasks than it was sent. Run the same command again.")
+        return [_number(number) for number in numbers]
+
+    def update_task(self, task: int, data: Json) -> None:
+        """Replace the data of a task."""
+        self._ask("PATCH", f"api/tasks/{task}/", dict, json={"data": data})
+
+    def withdraw(self, project: Project, tasks: Sequence[int]) -> None:
+        """Delete tasks, save those that somebody has answered or skipped in the meantime."""
+        unanswered = [_where(name, "equal", "Number", 0) for name in ("total_annotations", "cancelled_annotations")]
+        if not tasks:
+            return  # to the server, no selection may mean all
+        chosen: Json = {
+            "selectedItems": {"all": False, "included": list(tasks)},
+            "filters": {"conjunction": "and", "items": unanswered},
+        }
+        self._ask("POST", "api/dm/actions", dict, json=chosen, query={"id": "delete_tasks", "project": project.id})
+
+    def predict(self, project: Project, predictions: Sequence[Json]) -> None:
+        """Attach predictions to tasks. The server drops those it does not understand, hence the count."""
+        path = f"api/projects/{project.id}/import/predictions"
+        reply = self._ask("POST", path, dict, json=list(predictions))
+        if reply.get("created") != len(predictions):
+            raise Refused(
+                f"{self.url} took {reply.get('created')!r} of {len(predictions)} predictions: they do not fit the "
+                "label config of the project. Run the same command again; it sets the config."
+            )
+
+    def ordered_view(self, project: Project) -> int:
+        """Return the number of the view that shows the tasks in earmark's order; make it when it is not there."""
+        views = self._ask("GET", "api/dm/views/", list, query={"project": project.id})
+        for view in views:
+            if isinstance(view, dict) and _inner(view, "data").get("title") == VIEW:
+                return _number(view.get("id"))
+        data: Json = {"title": VIEW, "type": "list", "ordering": ["tasks:data.rank"]}
+        made = self._ask("POST", "api/dm/views/", dict, json={"project": project.id, "data": data})
+        return _number(made.get("id"))
+
+    def emails(self) -> dict[int, str]:
+        """Return the e-mail address of every user by number."""
+        users = self._ask("GET", "api/users/", list)
+        return {_number(user.get("id")): str(user.get("email", "")) for user in users if isinstance(user, dict)}
+
+    def _listing(self, project: Project, include: str, filters: Sequence[Json]) -> Iterator[Record]:
+        """Yield tasks page by page, each page after the last number: pages by count skip where others delete."""
+        last = 0
+        while True:
+            items = [*filters, _where("id", "greater", "Number", last)]
+            query = {"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}
+            page = self._ask(
+                "GET",
+                "api/tasks/",
+                dict,
+                query={
+                    "project": project.id,
+                    "query": json.dumps(query),
+                    "fields": "all",
+                    "include": include,
+                    "resolve_uri": False,
+                    "page_size": PAGE,
+                },
+            )
+            tasks = _records(page, "tasks")
+            yield from tasks
+            if len(tasks) < PAGE:
+                return
+            before, last = last, max(_number(task.get("id")) for task in tasks)
+            if last <= before:
+                raise Refused(f"{self.url} does not list its tasks in order. Is it a Label Studio 1.2x?")
+
+
+def _project(record: Record) -> Project:
+    return Project(
+        _number(record.get("id")),
+        str(record.get("created_at", "")),
+        str(record.get("label_config", "")),
+        str(record.get("model_version") or ""),
+    )
+
+
+def _task(record: Record) -> Task:
+    counts = (record.get("total_annotations"), record.get("cancelled_annotations"))
+    touched = record.get("draft_exists") is not False or counts != (0, 0)  # what is not known counts as touched
+    models = str(record.get("predictions_model_versions") or "").split(",")
+    return Task(_number(record.get("id")), _inner(record, "data"), touched, frozenset(filter(None, models)))
+
+
+def _where(column: str, operator: str, kind: str, value: str | int) -> Json:
+    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
+
+
+def _records(page: Mapping[str, object], name: str) -> list[Record]:
+    records = page.get(name)
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise Refused(f"Label Studio's reply has no list of `{name}`. Is LABEL_STUDIO_URL a Label Studio 1.2x?")
+    return records
+
+
+def _inner(record: Record, name: str) -> Record:
+    inner = record.get(name)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise Refused(
+            f"Label Studio's reply has {str(value)[:50]!r} where a number belongs. Is it a Label Studio 1.2x?"
+        )
+    return value

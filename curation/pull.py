@@ -1,0 +1,145 @@
+"""Bring people's answers home: what is new on the server, or an export of it, into data/reviews.csv."""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+from tqdm import tqdm
+
+from curation import answers, files, params, tables
+from curation.annotation import Known, utc
+from curation.connection import Refused
+from curation.label_studio import Params, Project, Server, from_environment
+
+
+class State(BaseModel):
+    """Up to where the answers of a project are known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project_id: int
+    project_utc: str  # when it was made: after a deletion its number is given again
+    begun_utc: str  # of the last pull that brought news, by the server's clock
+
+
+def pull(
+    server: Server, reviews: pd.DataFrame, unread: pd.DataFrame, state: State | None, p: Params, *, known: Known
+) -> tuple[pd.DataFrame, pd.DataFrame, State]:
+    """Return the reviews and the unread answers with what is new on the server, and up to where that is.
+
+    Only tasks that changed since `state` are asked for, all of them when it is of another project; without news it
+    stays as it is. The answers of a task or a project that was deleted on the server stay: nobody took them back.
+
+    Args:
+        server: where people answer.
+        reviews: `tables.REVIEWS`.
+        unread: `tables.UNREAD`.
+        state: as the last pull returned it.
+        p: section `label_studio` of params.yaml.
+        known: the classes and clips of today.
+    """
+    project = server.project(p.project)
+    if project is None:
+        raise Refused(f"{server.url} has no project {p.project!r}. `earmark push` makes it; what is home stays.")
+    begun_utc = utc(server.clock())
+    since_utc = _since(state, project, p.overlap_s)
+    tasks = tqdm(server.answered(project, since_utc), "pull", unit=" tasks", delay=2)
+    after, still_unread = answers.merge(reviews, unread, tasks, known)
+    if state and since_utc and after.equals(reviews) and still_unread.equals(unread):
+        return reviews, unread, state
+    return after, still_unread, State(project_id=project.id, project_utc=project.made_utc, begun_utc=begun_utc)
+
+
+def read_export(path: Path) -> list[object]:
+    """Return the tasks of an export in the format JSON, or of a snapshot.
+
+    Raises:
+        click.ClickException: the file is something else.
+    """
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise click.ClickException(f"{path} is not JSON: {error}. Export again, in the format JSON.") from error
+    if not isinstance(tasks, list) or any(isinstance(task, dict) and "annotations" not in task for task in tasks):
+        raise click.ClickException(
+            f"{path} is not a full export: skips and versions are only in the format JSON, not in JSON-MIN or CSV."
+        )
+    return tasks
+
+
+def _since(state: State | None, project: Project, overlap_s: int) -> str:
+    """Return since when changes are asked for, empty: since ever."""
+    if state is None or (state.project_id, state.project_utc) != (project.id, project.made_utc):
+        return ""
+    return utc(datetime.fromisoformat(state.begun_utc) - timedelta(seconds=overlap_s))
+
+
+def _read_state(path: Path) -> State | None:
+    try:
+        return State.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise click.ClickException(f"{path} is damaged. Delete it: the next pull asks for everything again.") from error
+
+
+def _read_or_empty(path: Path, table: tables.Table) -> pd.DataFrame:
+    return tables.read(path, table) if path.exists() else table.empty()
+
+
+@click.command()
+@click.option("--from", "export", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON export.")
+@click.option("--clips", type=click.Path(path_type=Path), default="data/clips.csv", help="The clips.")
+@click.option("--data", type=click.Path(path_type=Path), default="data", help="Folder of reviews.csv.")
+def main(export: Path | None, clips: Path, data: Path) -> None:
+    r"""Add people's answers to data/reviews.csv; what cannot be taken is in data/unread.csv, with the reason.
+
+    \b
+    Examples:
+        earmark pull                      from the server of LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY
+        earmark pull --from export.json   from an export (format JSON, or a snapshot) of any server
+
+    Exit status: 0 done, 1 refused; then nothing is lost, run it again.
+    """
+    p = Params.load("label_studio")
+    known = Known(params.Data.load("data").classes, frozenset(tables.read(clips, tables.CLIPS)["clip_id"]))
+    with files.locked(data / "reviews.csv"):
+        reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
+        unread = _read_or_empty(data / "unread.csv", tables.UNREAD)
+        if export:
+            after, still_unread = answers.merge(reviews, unread, read_export(export), known)
+            state = None
+        else:
+            server = _server()
+            before = _read_state(data / "pulled.json")
+            after, still_unread, state = pull(server, reviews, unread, before, p, known=known)
+            if p.emails:
+                tables.write(_annotators(server), data / "annotators.csv", tables.ANNOTATORS)
+        tables.write(still_unread, data / "unread.csv", tables.UNREAD)
+        tables.write(after, data / "reviews.csv", tables.REVIEWS)
+        if state:  # last: a pull that was interrupted before asks again
+            files.write_json(state.model_dump(), data / "pulled.json")
+    waiting = (still_unread["reason"] != answers.DELETED).sum()
+    tail = f"; {waiting} could not be taken, see {data / 'unread.csv'}" if waiting else ""
+    click.echo(f"pull: {len(after) - len(reviews)} new of {len(after)} in {data / 'reviews.csv'}{tail}")
+
+
+def _server() -> Server:
+    server = from_environment()
+    if server is None:
+        raise click.ClickException(
+            "No server: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or name an export with --from."
+        )
+    return server
+
+
+def _annotators(server: Server) -> pd.DataFrame:
+    rows = [{"annotator": f"user-{number}", "email": email} for number, email in server.emails().items()]
+    return pd.DataFrame(rows, columns=list(tables.ANNOTATORS.columns))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+import base64
+import json
+import time
+
+import click
+import httpx
+import pytest
+from fake_label_studio import KEY, URL, FakeLabelStudio
+
+from curation import connection, label_studio
+
+HTML = "<html><body>502 Bad Gateway</body></html>"
+
+
+def refusing(status: int, **reply: object) -> label_studio.Server:
+    return label_studio.connect(
+        URL, KEY, transport=httpx.MockTransport(lambda request: httpx.Response(status, **reply))
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "READ_AGAIN", 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "reply", "message"),
+    [
+        (401, {"json": {"detail": "Invalid token."}}, "with 401: Invalid token. The key is wrong, expired or"),
+        (403, {"json": {"detail": "no"}}, "with 403: no. The owner of LABEL_STUDIO_API_KEY may not"),
+        (404, {"text": "<html>"}, "with 404: no JSON. The project may be gone, or LABEL_STUDIO_URL"),
+        (429, {"json": {}}, "with 429: .* run the same command again later"),
+        (500, {"json": {"detail": "boom"}}, "with 500: boom. Look at the log"),
+        (502, {"text": HTML}, "with 502: no JSON. Look at the log"),
+        (200, {"text": '{"results": ['}, "with 200: no JSON"),
+        (200, {"text": HTML}, "with 200: no JSON"),
+        (200, {"json": []}, "with 200: a list where a dict belongs"),
+        (200, {"json": {}}, "has no list of `results`"),
+        (200, {"json": {"results": [3]}}, "has no list of `results`"),
+        (200, {"json": {"results": [{"title": "earmark"}]}}, "'None' where a number belongs"),
+        (200, {"json": {"results": [{"title": "earmark", "id": 1}] * 2}}, "has 2 projects called 'earmark'"),
+    ],
+)
+def test_whatever_the_server_answers_is_a_refusal_in_words(status: int, reply: dict, message: str) -> None:
+    with pytest.raises(connection.Refused, match=message):
+        refusing(status, **reply).project("earmark")
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_the_key_is_in_no_message(status: int) -> None:
+    with pytest.raises(connection.Refused, match=r"\*\*\*") as caught:
+        refusing(status, json={"detail": f"you sent {KEY}\x1b[31m\n"}).project("earmark")
+    assert KEY not in str(caught.value)
+    assert caught.value.message.isprintable()
+
+
+def test_a_server_that_is_down_is_named_and_reads_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "READ_AGAIN", 1)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    asked = []
+
+    def down(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        raise httpx.ConnectError("Connection refused")
+
+    server = label_studio.connect(URL, KEY, transport=httpx.MockTransport(down))
+    with pytest.raises(connection.Refused, match=r"does not answer \(ConnectError: Connection refused\). Nothing is"):
+        server.project("earmark")
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_writes_are_never_sent_again(status: int) -> None:
+    asked = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(status, json={"detail": "no"})
+
+    server = label_studio.connect(URL, KEY, transport=httpx.MockTransport(refuse))
+    with pytest.raises(connection.Refused):
+        server.create_project("earmark", "<View/>", hinted=False)
+    assert len(asked) == 1
+
+
+def token(expires: float) -> str:
+    parts = ({"alg": "HS256", "typ": "JWT"}, {"token_type": "refresh", "exp": expires})
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+    return ".".join([*encoded, "c2lnbmF0dXJl"])
+
+
+def test_an_expired_token_is_said_at_once() -> None:
+    with pytest.raises(connection.Refused, match="401: API key has expired"):
+        label_studio.connect(URL, token(time.time() - 1))
+
+
+@pytest.mark.parametrize(
+    "reply", [httpx.Response(401, json={"detail": "Token is invalid"}), httpx.Response(502, text=HTML)]
+)
+def test_a_token_that_cannot_be_renewed_is_a_refusal(reply: httpx.Response) -> None:
+    mine = token(time.time() + 1000)
+    server = label_studio.connect(URL, mine, transport=httpx.MockTransport(lambda request: reply))
+    with pytest.raises(connection.Refused, match="answers GET api/projects/ with 401") as caught:
+        server.project("earmark")
+    assert mine not in str(caught.value)
+
+
+def test_a_listing_that_does_not_move_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_studio, "PAGE", 1)
+    server = refusing(200, json={"tasks": [{"id": 1, "data": {}}]})
+    with pytest.raises(connection.Refused, match="does not list its tasks in order"):
+        server.tasks(label_studio.Project(1, "", "", ""))
+
+
+def test_what_is_not_known_about_a_task_counts_as_touched() -> None:
+    project = label_studio.Project(1, "", "", "")
+    for known in ({}, {"total_annotations": 0, "cancelled_annotations": 0}):
+        assert refusing(200, json={"tasks": [{"id": 1, **known}]}).tasks(project)[0].touched
+    clear = {"total_annotations": 0, "cancelled_annotations": 0, "draft_exists": False}
+    assert not refusing(200, json={"tasks": [{"id": 1, **clear}]}).tasks(project)[0].touched
+
+
+def test_predictions_that_the_server_drops_are_noticed() -> None:
+    with pytest.raises(connection.Refused, match="took 0 of 1 predictions"):
+        refusing(201, json={"created": 0}).predict(label_studio.Project(1, "", "", ""), [{}])
+
+
+def test_an_empty_withdrawal_asks_for_nothing() -> None:
+    fake = FakeLabelStudio()
+    label_studio.connect(URL, KEY, transport=fake.transport).withdraw(label_studio.Project(1, "", "", ""), [])
+    assert fake.asked == []
+
+
+def test_the_key_goes_to_no_other_host() -> None:
+    seen = []
+
+    def look(request: httpx.Request) -> httpx.Response:
+        seen.append((request.url.host, "authorization" in request.headers))
+        return httpx.Response(206)
+
+    server = label_studio.connect(f"{URL}/sub", KEY, transport=httpx.MockTransport(look))
+    for address in ("clips/a.wav", "https://elsewhere.test/a.wav", "//elsewhere.test/a.wav", f"{URL}.evil.test/a.wav"):
+        server.ask_audio(address)
+    assert seen == [("labels.test", True), *[("elsewhere.test", False)] * 2, ("labels.test.evil.test", False)]
+
+
+@pytest.mark.parametrize("url", ["labels.example.org", "ftp://x", "http://", "file:///etc/passwd"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(click.ClickException, match="LABEL_STUDIO_URL must be like https://"):
+        label_studio.connect(url, KEY)
+
+
+def test_the_environment_names_the_server_wholly_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LABEL_STUDIO_URL", raising=False)
+    monkeypatch.delenv("LABEL_STUDIO_API_KEY", raising=False)
+    assert label_studio.from_environment() is None
+    monkeypatch.setenv("LABEL_STUDIO_URL", URL)
+    with pytest.raises(click.ClickException, match="LABEL_STUDIO_API_KEY is not set"):
+        label_studio.from_environment()
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", KEY)
+    assert label_studio.from_environment().url == f"{URL}/"

@@ -1,0 +1,202 @@
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+import rows
+from click.testing import CliRunner, Result
+from fake_label_studio import KEY, URL, FakeLabelStudio, Killed
+
+from curation import annotation, label_studio, pull, push, tables
+
+CLASSES = ("harmful", "safe")
+KNOWN = annotation.Known(CLASSES, frozenset("abc"))
+P = label_studio.Params(project="earmark", shown="blind", overlap_s=60, emails=False)
+
+
+def choice(answer: str) -> list[dict]:
+    return [{"from_name": "label", "to_name": "audio", "type": "choices", "value": {"choices": [answer]}}]
+
+
+@pytest.fixture
+def fake() -> FakeLabelStudio:
+    """Return a server with the tasks 1, 2, 3 for the clips a, b, c; an hour passes from event to event."""
+    fake = FakeLabelStudio(step_s=3600)
+    tasks = [{"data": {"audio": f"/{clip}.wav", "clip_id": clip, "rank": n}} for n, clip in enumerate("abc", 1)]
+    push.push(connect(fake), tasks, tables.SCORES.empty(), P, classes=CLASSES)
+    return fake
+
+
+def connect(fake: FakeLabelStudio) -> label_studio.Server:
+    return label_studio.connect(URL, KEY, transport=fake.transport)
+
+
+def do(fake: FakeLabelStudio, *before):
+    start = before or (tables.REVIEWS.empty(), tables.UNREAD.empty(), None)
+    return pull.pull(connect(fake), *start, P, known=KNOWN)
+
+
+def listed(fake: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return, filled as it goes, how many tasks each listing returned."""
+    counts: list[int] = []
+    original = fake._list
+
+    def counting(project: int, query: dict):
+        reply = original(project, query)
+        counts.append(len(reply.json()["tasks"]))
+        return reply
+
+    monkeypatch.setattr(fake, "_list", counting)
+    return counts
+
+
+def test_only_tasks_that_changed_are_asked_for_again(fake, monkeypatch) -> None:
+    first = do(fake)
+    fake.annotate(2, 4, choice("safe"))
+    counts = listed(fake, monkeypatch)
+    reviews, _, state = do(fake, *first)
+    assert counts == [2]  # the last of before, within the overlap, and the new one
+    assert reviews[["clip_id", "annotator", "answer"]].to_numpy().tolist() == [["b", "user-4", "safe"]]
+    assert state.begun_utc == fake.tasks[2]["updated_at"]
+    assert do(fake, reviews, first[1], state)[2] == state
+
+
+def test_long_listings_come_in_pages_without_gaps(fake, monkeypatch) -> None:
+    monkeypatch.setattr(label_studio, "PAGE", 2)
+    for number in fake.tasks:
+        fake.annotate(number, 4, choice("safe"))
+    counts = listed(fake, monkeypatch)
+    reviews, _, _ = do(fake)
+    assert counts == [2, 1]
+    assert sorted(reviews["clip_id"]) == ["a", "b", "c"]
+
+
+def test_a_project_made_anew_is_read_from_its_beginning(fake) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    before = do(fake)
+    fake.projects[1]["created_at"] = fake.tick()
+    moved = fake.tasks.pop(1)
+    fake.tasks[3] = {**moved, "id": 3, "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z"}
+    fake.tasks[3]["annotations"] = [{**moved["annotations"][0], "id": 9, "updated_at": "2025-01-01T00:00:00Z"}]
+    assert len(do(fake, *before)[0]) == len(before[0]) + 1
+
+
+def test_a_project_that_is_gone_is_a_refusal_in_words(fake) -> None:
+    fake.projects.clear()
+    with pytest.raises(click.ClickException, match=r"has no project 'earmark'. `earmark push` makes it"):
+        do(fake)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: FakeLabelStudio) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(rows.PARAMS, "params.yaml")
+    tables.write(rows.labelled(tables.CLIPS, a="", b="", c=""), Path("data/clips.csv"), tables.CLIPS)
+    monkeypatch.setattr(pull, "from_environment", lambda: connect(fake))
+    return tmp_path / "data"
+
+
+def run(*options: str) -> Result:
+    return CliRunner().invoke(pull.main, options, catch_exceptions=False)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_second_pull_changes_no_byte(folder: Path, fake: FakeLabelStudio) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    fake.annotate(2, 4, choice("dog"))
+    assert run().output == ("pull: 1 new of 1 in data/reviews.csv; 1 could not be taken, see data/unread.csv\n")
+    before = content(folder)
+    assert run().output.startswith("pull: 0 new of 1")
+    assert content(folder) == before
+
+
+def test_a_pull_that_is_killed_leaves_the_files_and_the_next_one_completes(folder: Path, fake, monkeypatch) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    run()
+    before = content(folder)
+    fake.annotate(2, 4, choice("safe"))
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    for name in ("write", "write_json"):
+        module = tables if name == "write" else pull.files
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, kill)
+            with pytest.raises(Killed):
+                run()
+    assert content(folder)["pulled.json"] == before["pulled.json"]
+    assert "of 2 in data/reviews.csv" in run().output
+
+
+def test_a_full_disk_leaves_what_was_there_and_the_next_pull_completes(folder: Path, fake, monkeypatch) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    run()
+    before = content(folder)
+    fake.annotate(2, 4, choice("safe"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        result = run()
+    assert result.exit_code == 1
+    assert "cannot be written (No space left on device)" in result.output
+    assert content(folder) == before
+    assert run().output.startswith("pull: 1 new of 2")
+
+
+def test_whose_the_ids_are_is_written_only_when_asked_for(folder: Path) -> None:
+    run()
+    assert not (folder / "annotators.csv").exists()
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("emails: false", "emails: true"))
+    run()
+    assert (folder / "annotators.csv").read_text().splitlines()[:2] == ["annotator,email", "user-1,admin@example.com"]
+
+
+def test_an_export_is_taken_as_the_server_would_be(folder: Path, fake: FakeLabelStudio) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    fake.annotate(2, 5, [], cancelled=True)
+    Path("export.json").write_text(json.dumps([fake.shown(task) for task in fake.tasks.values()]))
+    run("--from", "export.json")
+    from_export = (folder / "reviews.csv").read_bytes()
+    assert not (folder / "pulled.json").exists()
+    (folder / "reviews.csv").unlink()
+    run()
+    assert (folder / "reviews.csv").read_bytes() == from_export
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "export.json is not JSON"),
+        ("{}", "export.json is not a full export"),
+        ('[{"clip_id": "a", "label": "safe"}]', "not in JSON-MIN or CSV"),
+    ],
+)
+def test_what_is_no_full_export_is_refused(text: str, message: str) -> None:
+    Path("export.json").write_text(text)
+    result = run("--from", "export.json")
+    assert result.exit_code == 1
+    assert message in result.output
+
+
+def test_a_damaged_state_is_named(folder: Path) -> None:
+    (folder / "pulled.json").write_text("{}")
+    result = run()
+    assert result.exit_code == 1
+    assert "data/pulled.json is damaged. Delete it" in result.output
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_server_the_command_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "from_environment", lambda: None)
+    assert "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or name an export" in run().output

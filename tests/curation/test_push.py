@@ -1,0 +1,198 @@
+import shutil
+from pathlib import Path
+
+import click
+import httpx
+import pandas as pd
+import pytest
+import rows
+from click.testing import CliRunner
+from fake_label_studio import KEY, URL, FakeLabelStudio
+
+from curation import files, label_studio, push, tables
+from curation.label_studio import Task
+
+CLASSES = ("harmful", "safe")
+P = label_studio.Params(project="earmark", shown="blind", overlap_s=60, emails=False)
+SCORES = pd.DataFrame(
+    [("a", "harmful", 0.9), ("a", "safe", 0.1), ("b", "harmful", 0.25), ("b", "safe", 0.75)],
+    columns=list(tables.SCORES.columns),
+)
+
+
+def wanted(clips: str) -> dict[str, dict]:
+    return {clip: {"audio": f"/{clip}.wav", "clip_id": clip, "rank": rank} for rank, clip in enumerate(clips, 1)}
+
+
+def tasks(clips: str) -> list[dict]:
+    return [{"data": data} for data in wanted(clips).values()]
+
+
+def present(number: int, clip: str, *, rank: int = 1, touched: bool = False) -> Task:
+    return Task(number, {"audio": f"/{clip}.wav", "clip_id": clip, "rank": rank}, touched, frozenset())
+
+
+@pytest.fixture
+def fake() -> FakeLabelStudio:
+    return FakeLabelStudio()
+
+
+@pytest.fixture
+def server(fake: FakeLabelStudio) -> label_studio.Server:
+    return label_studio.connect(URL, KEY, transport=fake.transport)
+
+
+def do(server: label_studio.Server, clips: str, scores: pd.DataFrame = SCORES) -> push.Receipt:
+    return push.push(server, tasks(clips), scores, P, classes=CLASSES)
+
+
+def test_the_plan_makes_what_is_missing_and_withdraws_what_is_not_wanted() -> None:
+    planned = push.plan(wanted("ab"), [present(1, "a"), present(2, "c")])
+    assert (planned.create, planned.update, planned.withdraw) == (["b"], {}, [2])
+    assert {clip: task.id for clip, task in planned.kept.items()} == {"a": 1}
+
+
+def test_the_plan_leaves_alone_what_somebody_has_touched_and_what_is_not_ours() -> None:
+    other = Task(9, {"text": "hello"}, touched=False, models=frozenset())
+    touched = [present(1, "a", rank=5, touched=True), present(2, "c", touched=True)]
+    planned = push.plan(wanted("a"), [*touched, other])
+    assert (planned.create, planned.update, planned.withdraw) == ([], {}, [])
+
+
+def test_the_plan_updates_a_rank_that_changed() -> None:
+    assert push.plan(wanted("a"), [present(1, "a", rank=5)]).update == {1: "a"}
+
+
+def test_an_address_is_checked_when_it_is_new() -> None:
+    moved = Task(1, {"audio": "/old/a.wav", "clip_id": "a", "rank": 1}, touched=False, models=frozenset())
+    planned = push.plan(wanted("abc"), [moved, present(2, "b", rank=9)])
+    assert (planned.create, planned.update, planned.unheard) == (["c"], {1: "a", 2: "b"}, ["c", "a"])
+
+
+def test_of_doubles_the_one_with_an_answer_stays() -> None:
+    doubles = [present(1, "a"), present(2, "a", touched=True), present(3, "a")]
+    planned = push.plan(wanted("a"), doubles)
+    assert (planned.withdraw, planned.kept["a"].id) == ([1, 3], 2)
+
+
+def test_a_push_makes_project_tasks_predictions_and_one_view_by_rank(fake, server) -> None:
+    receipt = do(server, "ab")
+    assert receipt.sent.to_dict("list") == {"clip_id": ["a", "b"], "project_id": [1, 1], "task_id": [1, 2]}
+    assert receipt.label_at == f"{URL}/projects/1/data?tab=1&labeling=1"
+    assert [task["data"] for task in fake.tasks.values()] == list(wanted("ab").values())
+    project = fake.projects[1]
+    assert [task["models"] for task in fake.tasks.values()] == [[project["model_version"]]] * 2
+    assert project["show_collab_predictions"] is False
+    assert [view["data"]["ordering"] for view in fake.views] == [["tasks:data.rank"]]
+
+
+def test_a_second_push_writes_nothing(fake, server) -> None:
+    do(server, "ab")
+    fake.asked.clear()
+    receipt = do(server, "ab")
+    assert (receipt.created, receipt.updated, receipt.withdrawn) == (0, 0, 0)
+    assert {line.split()[0] for line in fake.asked} == {"GET"}
+
+
+def test_new_scores_go_up_as_a_new_version(fake, server) -> None:
+    do(server, "ab")
+    do(server, "ab", SCORES.assign(probability=1 - SCORES["probability"]))
+    assert [len(task["models"]) for task in fake.tasks.values()] == [2, 2]
+    assert fake.projects[1]["model_version"] == fake.tasks[1]["models"][-1] != fake.tasks[1]["models"][0]
+
+
+def test_scores_of_other_clips_only_are_no_predictions(fake, server) -> None:
+    assert do(server, "xy").created == 2
+    assert fake.projects[1]["model_version"] == ""
+
+
+def test_predictions_name_the_likeliest_class() -> None:
+    version, found = push.predictions(SCORES)
+    said = {clip: (one["score"], one["result"][0]["value"]["choices"]) for clip, one in found.items()}
+    assert said == {"a": (0.9, ["harmful"]), "b": (0.75, ["safe"])}
+    assert version == push.predictions(SCORES.copy())[0] != push.predictions(SCORES.iloc[:2])[0]
+
+
+def test_a_write_without_a_reply_is_not_sent_again_and_the_next_push_completes(fake, server, monkeypatch) -> None:
+    monkeypatch.setattr(push, "CREATED_AT_ONCE", 2)
+
+    def lose(request: httpx.Request) -> None:
+        if request.url.path.endswith("/import"):
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+    fake.after = lose
+    with pytest.raises(click.ClickException, match=r"RemoteProtocolError.*Whether it has done .* is not known"):
+        do(server, "abcd")
+    assert sum(line.endswith("/import") for line in fake.asked) == 1
+    fake.after = lambda request: None
+    assert do(server, "abcd").created == 2
+    assert sorted(task["data"]["clip_id"] for task in fake.tasks.values()) == list("abcd")
+
+
+def test_a_page_changed_by_hand_is_set_again_with_a_word(fake, server, capsys) -> None:
+    do(server, "a")
+    page = fake.projects[1]["label_config"]
+    fake.projects[1]["label_config"] = "<View/>"
+    do(server, "a")
+    assert fake.projects[1]["label_config"] == page
+    assert "differs from earmark's and is set to it" in capsys.readouterr().err
+
+
+def test_tasks_that_are_not_those_of_the_stage_are_refused(server) -> None:
+    for odd in ([{"data": {}}], ["a"], [*tasks("a"), *tasks("a")]):
+        with pytest.raises(click.ClickException, match="not those of stage `send`"):
+            push.push(server, odd, SCORES, P, classes=CLASSES)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: label_studio.Server) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(rows.PARAMS, "params.yaml")
+    Path("data").mkdir()
+    files.write_json(tasks("ab"), Path("data/tasks.json"))
+    tables.write(SCORES, Path("data/scores.csv"), tables.SCORES)
+    monkeypatch.setattr(push, "from_environment", lambda: server)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_command_pushes_and_writes_the_receipt() -> None:
+    result = CliRunner().invoke(push.main)
+    assert result.exit_code == 0, result.output
+    assert "push: 2 tasks on the server (2 made, 0 changed, 0 withdrawn); label at http" in result.output
+    assert Path("data/sent.csv").read_text() == "clip_id,project_id,task_id\na,1,1\nb,1,2\n"
+
+
+@pytest.mark.usefixtures("folder")
+def test_clips_that_cannot_be_heard_are_named_and_not_sent(fake: FakeLabelStudio) -> None:
+    fake.sound |= {"status": 404}
+    result = CliRunner().invoke(push.main)
+    assert result.exit_code == 1
+    assert "2 of 2 clips cannot be heard" in result.output
+    assert "a: the server answers with 404" in result.output
+    assert fake.tasks == {}
+
+
+@pytest.mark.usefixtures("folder")
+def test_two_pushes_at_once_are_refused(fake: FakeLabelStudio) -> None:
+    with files.locked(Path("data/sent.csv")):
+        result = CliRunner().invoke(push.main)
+    assert (result.exit_code, fake.asked) == (1, [])
+    assert "Another earmark is at work on data/sent.csv" in result.output
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_server_the_command_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "from_environment", lambda: None)
+    result = CliRunner().invoke(push.main)
+    assert result.exit_code == 1
+    assert "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or import data/tasks.json" in result.output
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("text", "message"), [(None, "does not exist"), ("{", "is not JSON")])
+def test_a_missing_or_broken_tasks_file_is_named(text: str | None, message: str) -> None:
+    Path("data/tasks.json").unlink() if text is None else Path("data/tasks.json").write_text(text)
+    result = CliRunner().invoke(push.main)
+    assert result.exit_code == 1
+    assert f"data/tasks.json {message}" in result.output
