@@ -1,0 +1,245 @@
+"""Run a Label Studio of one's own on this machine: installed on first use, on loopback only, silent to the world."""
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import click
+import platformdirs
+from tqdm import tqdm
+
+from curation import files
+
+VERSION = "1.23.2"  # of label-studio; what earmark has been tested with
+HOST = "127.0.0.1"
+PORT = 8080  # when it is free: bookmarks and sessions of the browser go on
+START_S = 600  # a first start takes about 50 s on two cores
+STOP_S = 20
+NOWHERE = "http://127.0.0.1:9"  # the discard port: what goes through this proxy goes nowhere
+KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")  # Label Studio would take USERNAME, HOST or DEBUG for its own
+
+
+class Login(NamedTuple):
+    """Who one is on the own server."""
+
+    email: str
+    password: str
+    token: str
+
+
+class Server(NamedTuple):
+    """A running server."""
+
+    url: str
+    login: Login
+
+
+def executable() -> Path:
+    """Return the program `label-studio`: that of EARMARK_LABEL_STUDIO, else our own, installed when it is not there.
+
+    Raises:
+        click.ClickException: there is no such program, or it cannot be installed.
+    """
+    if named := os.environ.get("EARMARK_LABEL_STUDIO"):
+        if not Path(named).is_file():
+            raise click.ClickException(f"EARMARK_LABEL_STUDIO: {named} is no file. It must name the `label-studio`.")
+        return Path(named)
+    folder = platformdirs.user_data_path("earmark") / f"label-studio-{VERSION}"
+    if not (folder / "ready").exists():
+        _install(folder)
+    return folder / "bin" / "label-studio"
+
+
+def _install(folder: Path) -> None:
+    """Make an environment of its own: Label Studio asks for older versions of what earmark needs."""
+    click.echo(f"Label Studio {VERSION} is installed into {folder}: once, about 1 GB.", err=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    python = folder / "bin" / "python"
+    steps = (
+        [sys.executable, "-m", "venv", "--clear", str(folder)],
+        [str(python), "-m", "pip", "install", "--disable-pip-version-check", f"label-studio=={VERSION}"],
+    )
+    log = folder.with_suffix(".log")
+    with log.open("wb") as lines:
+        for step in steps:
+            with subprocess.Popen(step, stdout=lines, stderr=subprocess.STDOUT) as child:  # noqa: S603 - no shell
+                for _ in _clock("Installing", until_s=None):
+                    if child.poll() is not None:
+                        break
+            if child.returncode:
+                raise click.ClickException(
+                    f"Label Studio cannot be installed; {log} ends with\n{_tail(log)}\n"
+                    "Mend that and run the same command again, or name the `label-studio` of another installation in "
+                    "EARMARK_LABEL_STUDIO."
+                )
+    (folder / "ready").touch()
+
+
+def login(path: Path) -> Login:
+    """Return the login in the file `path`, readable by its owner only; the first time a new one.
+
+    Raises:
+        click.ClickException: the file is no login, or it cannot be written.
+    """
+    if not path.exists():
+        mine = Login(f"annotator-{secrets.token_hex(3)}@localhost", secrets.token_urlsafe(9), secrets.token_hex(20))
+        with files.replacing(path) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_text(json.dumps(mine._asdict(), indent=2) + "\n", encoding="utf-8")
+    try:
+        return Login(**json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise click.ClickException(f"{path} is not the login that earmark wrote there ({error}).") from error
+
+
+def environment(data: Path, root: Path, mine: Login) -> dict[str, str]:
+    """Return the environment of a server that keeps its data in `data`, serves `root`, and calls nobody.
+
+    Usage reports, version checks and Sentry have switches; what has none (tips on the home page) meets a dead proxy.
+    """
+    ours = {
+        "BASE_DATA_DIR": str(data),
+        "LOCAL_FILES_SERVING_ENABLED": "true",
+        "LOCAL_FILES_DOCUMENT_ROOT": str(root),
+        "USERNAME": mine.email,
+        "PASSWORD": mine.password,
+        "USER_TOKEN": mine.token,
+        "ENABLE_LEGACY_API_TOKEN": "true",
+        "DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+    }
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    homes = {f"XDG_{kind}_HOME": str(data / kind.lower()) for kind in ("CONFIG", "DATA", "CACHE")}
+    nowhere = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": f"{HOST},localhost"}
+    prefixed = {f"LABEL_STUDIO_{name}": value for name, value in ours.items()}
+    return kept | homes | nowhere | prefixed | {"DJANGO_DB": "sqlite", "PYTHONUNBUFFERED": "1"}
+
+
+def free_port(wanted: int = PORT) -> int:
+    """Return `wanted` if no program listens there on loopback, else a port that is free."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise click.ClickException(f"No port is free on {HOST}. End some programs and run the same command again.")
+
+
+@contextmanager
+def running(data: Path, root: Path, mine: Login) -> Iterator[Server]:
+    """Run the server while the block lasts, with its data in `data` and the files below `root` to be heard.
+
+    The lock on the data is the server's own: it ends with it, however that ends, so no file can claim a server that
+    is not there.
+
+    Raises:
+        click.ClickException: it does not start, or another one runs on the same data.
+    """
+    program = executable()
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = data / "server.log"
+    with (data / "lock").open("a+") as lock, log.open("wb") as lines:
+        _take(lock, data)
+        url = f"http://{HOST}:{free_port()}"
+        port = url.rpartition(":")[2]
+        command = [
+            str(program),
+            "start",
+            "--no-browser",
+            "--internal-host",
+            HOST,
+            "--port",
+            port,
+            "--log-level",
+            "WARNING",
+        ]
+        child = subprocess.Popen(  # noqa: S603 - no shell
+            command,
+            cwd=data,
+            env=environment(data.resolve(), root.resolve(), mine),
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock.fileno()],
+            start_new_session=True,  # Ctrl-C is for earmark, which still has answers to fetch
+        )
+        try:
+            lock.truncate(0)
+            lock.write(f"{url}, process {child.pid}")
+            lock.flush()
+            _wait(child, url, log)
+            yield Server(url, mine)
+        finally:
+            _end(child)
+
+
+def _take(lock: IO[str], data: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise click.ClickException(
+            f"A Label Studio runs on {data} already ({lock.read() or 'it is starting'}). "
+            "Go on there, or end it and run the same command again."
+        ) from error
+
+
+def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until `child` itself listens at `url` and is well: when the port is taken it would go to another one."""
+    opener = build_opener(ProxyHandler({}))
+    for _ in _clock("Label Studio starts (the first time about a minute)", until_s=START_S):
+        if child.poll() is not None:
+            break
+        if f"server at {url}/" not in log.read_text(encoding="utf-8", errors="replace"):
+            continue
+        try:
+            with opener.open(f"{url}/health", timeout=5):
+                return
+        except (URLError, TimeoutError):
+            continue
+    why = f"ended with {child.returncode}" if child.poll() is not None else f"does not answer at {url}"
+    raise click.ClickException(f"Label Studio {why}; {log} ends with\n{_tail(log)}\nMend that and start again.")
+
+
+def _clock(what: str, *, until_s: float | None) -> Iterator[None]:
+    """Yield some times a second, with the time that has passed on the screen."""
+    begun = time.monotonic()
+    with tqdm(desc=what, bar_format="{desc}: {elapsed}", leave=False, mininterval=1) as line:
+        while until_s is None or time.monotonic() < begun + until_s:
+            yield
+            time.sleep(0.2)
+            line.update()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the process and all it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+            child.wait(STOP_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _tail(log: Path, n: int = 8) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-n:])
