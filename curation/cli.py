@@ -7,6 +7,7 @@ import click
 COMMANDS = {  # in the order of work
     "sample": ("curation.sample", "Make a demonstration corpus with planted faults."),
     "import": ("curation.importer", "Bring recordings and labels into data/raw and data/raw.csv."),
+    "annotate": ("curation.annotate", "Have people listen, in Label Studio, and fetch their answers."),
     "diff": ("curation.diff", "Say what changed in data, metrics and params between two revisions."),
     "gate": ("curation.gate", "Pass or fail the models of this revision."),
 }
@@ -42,6 +43,7 @@ EPILOG = """\b
 The stages run by `dvc repro`; these commands stand beside them:
   earmark import recordings/       bring in a folder per class
   dvc repro                        cut, score, flag, train, evaluate
+  earmark annotate                 hear what is doubtful, in the browser
   earmark diff main                what changed since main
 
 \b

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, NoReturn
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -40,10 +40,16 @@ class Login(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A running server."""
+    """A running server: where, its process, and what it says."""
 
     url: str
-    login: Login
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def wait(self) -> NoReturn:
+        """Wait as long as the server runs; it should not end by itself."""
+        self.process.wait()
+        raise _failure(self.process, self.url, self.log)
 
 
 def executable() -> Path:
@@ -186,7 +192,7 @@ def running(data: Path, root: Path, mine: Login) -> Iterator[Server]:
             lock.write(f"{url}, process {child.pid}")
             lock.flush()
             _wait(child, url, log)
-            yield Server(url, mine)
+            yield Server(url, child, log)
         finally:
             _end(child)
 
@@ -215,8 +221,15 @@ def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
                 return
         except (URLError, TimeoutError):
             continue
-    why = f"ended with {child.returncode}" if child.poll() is not None else f"does not answer at {url}"
-    raise click.ClickException(f"Label Studio {why}; {log} ends with\n{_tail(log)}\nMend that and start again.")
+    raise _failure(child, url, log)
+
+
+def _failure(child: "subprocess.Popen[bytes]", url: str, log: Path) -> click.ClickException:
+    why = f"does not answer at {url}" if child.poll() is None else f"ended with {child.returncode}"
+    return click.ClickException(
+        f"Label Studio {why}; {log} ends with\n{_tail(log)}\n"
+        "What was answered is kept; mend that and run the same command again."
+    )
 
 
 def _clock(what: str, *, until_s: float | None) -> Iterator[None]:
