@@ -10,13 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, NoReturn
-from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
 
 import click
+import httpx
 import platformdirs
 from tqdm import tqdm
 
@@ -161,32 +160,11 @@ def running(data: Path, root: Path, mine: Login) -> Iterator[Server]:
     """
     program = executable()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = data / "server.log"
-    with (data / "lock").open("a+") as lock, log.open("wb") as lines:
+    with (data / "lock").open("a+") as lock:
         _take(lock, data)
         url = f"http://{HOST}:{free_port()}"
-        port = url.rpartition(":")[2]
-        command = [
-            str(program),
-            "start",
-            "--no-browser",
-            "--internal-host",
-            HOST,
-            "--port",
-            port,
-            "--log-level",
-            "WARNING",
-        ]
-        child = subprocess.Popen(  # noqa: S603 - no shell
-            command,
-            cwd=data,
-            env=environment(data.resolve(), root.resolve(), mine),
-            stdin=subprocess.DEVNULL,
-            stdout=lines,
-            stderr=subprocess.STDOUT,
-            pass_fds=[lock.fileno()],
-            start_new_session=True,  # Ctrl-C is for earmark, which still has answers to fetch
-        )
+        log = data / "server.log"
+        child = _start(program, url, log, environment(data.resolve(), root.resolve(), mine), lock)
         try:
             lock.truncate(0)
             lock.write(f"{url}, process {child.pid}")
@@ -208,19 +186,32 @@ def _take(lock: IO[str], data: Path) -> None:
         ) from error
 
 
+def _start(program: Path, url: str, log: Path, variables: dict[str, str], lock: IO[str]) -> "subprocess.Popen[bytes]":
+    port = url.rpartition(":")[2]
+    command = [str(program), "start", "--no-browser", "--internal-host", HOST, "--port", port, "--log-level", "WARNING"]
+    with log.open("wb") as lines:
+        return subprocess.Popen(  # noqa: S603 - no shell
+            command,
+            cwd=log.parent,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock.fileno()],
+            start_new_session=True,  # Ctrl-C is for earmark, which still has answers to fetch
+        )
+
+
 def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Wait until `child` itself listens at `url` and is well: when the port is taken it would go to another one."""
-    opener = build_opener(ProxyHandler({}))
     for _ in _clock("Label Studio starts (the first time about a minute)", until_s=START_S):
         if child.poll() is not None:
             break
         if f"server at {url}/" not in log.read_text(encoding="utf-8", errors="replace"):
             continue
-        try:
-            with opener.open(f"{url}/health", timeout=5):
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success:
                 return
-        except (URLError, TimeoutError):
-            continue
     raise _failure(child, url, log)
 
 
