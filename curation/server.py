@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 PORT = 8080  # when it is free: bookmarks and sessions of the browser go on
 START_S = 600  # a first start takes about 50 s on two cores
 STOP_S = 20
+STDERR = 2
 NOWHERE = "http://127.0.0.1:9"  # the discard port: what goes through this proxy goes nowhere
 KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ")  # Label Studio would take USERNAME, HOST or DEBUG for its own
 
@@ -42,7 +43,7 @@ class Server(NamedTuple):
     """A running server: where, its process, and what it says."""
 
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: subprocess.Popen[bytes]
     log: Path
 
     def wait(self) -> NoReturn:
@@ -60,7 +61,7 @@ def executable() -> Path:
     if named := os.environ.get("EARMARK_LABEL_STUDIO"):
         if not Path(named).is_file():
             raise click.ClickException(f"EARMARK_LABEL_STUDIO: {named} is no file. It must name the `label-studio`.")
-        return Path(named)
+        return Path(named).absolute()
     folder = platformdirs.user_data_path("earmark") / f"label-studio-{VERSION}"
     if not (folder / "ready").exists():
         _install(folder)
@@ -69,26 +70,18 @@ def executable() -> Path:
 
 def _install(folder: Path) -> None:
     """Make an environment of its own: Label Studio asks for older versions of what earmark needs."""
-    click.echo(f"Label Studio {VERSION} is installed into {folder}: once, about 1 GB.", err=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    click.echo(f"Label Studio {VERSION} is installed into {folder}: once, about 1 GB, 1 to 3 minutes.", err=True)
     python = folder / "bin" / "python"
     steps = (
         [sys.executable, "-m", "venv", "--clear", str(folder)],
         [str(python), "-m", "pip", "install", "--disable-pip-version-check", f"label-studio=={VERSION}"],
     )
-    log = folder.with_suffix(".log")
-    with log.open("wb") as lines:
-        for step in steps:
-            with subprocess.Popen(step, stdout=lines, stderr=subprocess.STDOUT) as child:  # noqa: S603 - no shell
-                for _ in _clock("Installing", until_s=None):
-                    if child.poll() is not None:
-                        break
-            if child.returncode:
-                raise click.ClickException(
-                    f"Label Studio cannot be installed; {log} ends with\n{_tail(log)}\n"
-                    "Mend that and run the same command again, or name the `label-studio` of another installation in "
-                    "EARMARK_LABEL_STUDIO."
-                )
+    for step in steps:
+        if subprocess.run(step, stdout=STDERR, check=False).returncode:  # noqa: S603 - no shell, fixed programs
+            raise click.ClickException(
+                f"Label Studio cannot be installed into {folder}; why, stands above. Mend that and run the same "
+                "command again, or name the `label-studio` of another installation in EARMARK_LABEL_STUDIO."
+            )
     (folder / "ready").touch()
 
 
@@ -159,9 +152,7 @@ def running(data: Path, root: Path, mine: Login) -> Iterator[Server]:
         click.ClickException: it does not start, or another one runs on the same data.
     """
     program = executable()
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (data / "lock").open("a+") as lock:
-        _take(lock, data)
+    with _lock(data) as lock:
         url = f"http://{HOST}:{free_port()}"
         log = data / "server.log"
         child = _start(program, url, log, environment(data.resolve(), root.resolve(), mine), lock)
@@ -175,18 +166,26 @@ def running(data: Path, root: Path, mine: Login) -> Iterator[Server]:
             _end(child)
 
 
-def _take(lock: IO[str], data: Path) -> None:
+@contextmanager
+def _lock(data: Path) -> Iterator[IO[str]]:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.seek(0)
-        raise click.ClickException(
-            f"A Label Studio runs on {data} already ({lock.read() or 'it is starting'}). "
-            "Go on there, or end it and run the same command again."
-        ) from error
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (data / "lock").open("a+")
+    except OSError as error:
+        raise files.unwritable(data, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise click.ClickException(
+                f"A Label Studio runs on {data} already ({lock.read() or 'it is starting'}). "
+                "Go on there, or end it and run the same command again."
+            ) from error
+        yield lock
 
 
-def _start(program: Path, url: str, log: Path, variables: dict[str, str], lock: IO[str]) -> "subprocess.Popen[bytes]":
+def _start(program: Path, url: str, log: Path, variables: dict[str, str], lock: IO[str]) -> subprocess.Popen[bytes]:
     port = url.rpartition(":")[2]
     command = [str(program), "start", "--no-browser", "--internal-host", HOST, "--port", port, "--log-level", "WARNING"]
     with log.open("wb") as lines:
@@ -204,7 +203,7 @@ def _start(program: Path, url: str, log: Path, variables: dict[str, str], lock: 
 
 def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
     """Wait until `child` itself listens at `url` and is well: when the port is taken it would go to another one."""
-    for _ in _clock("Label Studio starts (the first time about a minute)", until_s=START_S):
+    for _ in _clock("Label Studio starts (the first time about a minute)", START_S):
         if child.poll() is not None:
             break
         if f"server at {url}/" not in log.read_text(encoding="utf-8", errors="replace"):
@@ -215,7 +214,7 @@ def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise _failure(child, url, log)
 
 
-def _failure(child: "subprocess.Popen[bytes]", url: str, log: Path) -> click.ClickException:
+def _failure(child: subprocess.Popen[bytes], url: str, log: Path) -> click.ClickException:
     why = f"does not answer at {url}" if child.poll() is None else f"ended with {child.returncode}"
     return click.ClickException(
         f"Label Studio {why}; {log} ends with\n{_tail(log)}\n"
@@ -223,11 +222,11 @@ def _failure(child: "subprocess.Popen[bytes]", url: str, log: Path) -> click.Cli
     )
 
 
-def _clock(what: str, *, until_s: float | None) -> Iterator[None]:
-    """Yield some times a second, with the time that has passed on the screen."""
+def _clock(what: str, limit_s: float) -> Iterator[None]:
+    """Yield some times a second until `limit_s` have passed, with the time on the screen."""
     begun = time.monotonic()
     with tqdm(desc=what, bar_format="{desc}: {elapsed}", leave=False, mininterval=1) as line:
-        while until_s is None or time.monotonic() < begun + until_s:
+        while time.monotonic() < begun + limit_s:
             yield
             time.sleep(0.2)
             line.update()

@@ -1,191 +1,55 @@
-"""The whole way of an answer, with a real Label Studio and a real browser."""
-
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import rows
-import soundfile
+from click.testing import CliRunner
 
-from curation import files, send, tables
-
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-
-CHROMIUM = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--window-size=1200,780"),
-    "--autoplay-policy=no-user-gesture-required",
-)
-CLIPS = [f"{number:016x}" for number in range(10)]
-ASKED = [CLIPS[n] for n in (5, 2, 7, 0, 3, 6)]  # in this order; by name it would be another
-PRESSED = {"2": "safe", "1": "harmful", "u": "unsure", "b": "bad_audio", "n": "none"}
-DURATION_S = 8
+from curation import annotate, tables
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project as `dvc repro` leaves it, with six clips in the queue, and go there."""
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("Debian's packages chromium and chromium-driver are not installed")
-    if not os.environ.get("EARMARK_LABEL_STUDIO"):
-        pytest.skip("EARMARK_LABEL_STUDIO does not name the program `label-studio` of an installation")
+    """Return a project with tables but without clips, and go there."""
     monkeypatch.chdir(tmp_path)
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
     for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     shutil.copy(rows.PARAMS, "params.yaml")
-    labels = dict(zip(CLIPS, ["harmful", "safe"] * 5, strict=True))
-    queue = rows.table(tables.QUEUE, *({"clip_id": clip_id, "rank": n} for n, clip_id in enumerate(ASKED, 1)))
-    for kind, frame in (
-        (tables.CLIPS, rows.table(tables.CLIPS, *({"clip_id": clip_id} for clip_id in CLIPS))),
-        (tables.LABELS, rows.labelled(tables.LABELS, **labels)),
-        (tables.SCORES, rows.labelled(tables.SCORES, **labels)),
-        (tables.FLAGS, tables.FLAGS.empty()),
-        (tables.QUEUE, queue),
-    ):
-        tables.write(frame, Path("data") / kind.name, kind)
-    files.write_json(send.send(queue, send.Params.load("send"), shown="blind"), Path("data/tasks.json"))
-    Path("data/clips").mkdir()
-    for number, clip_id in enumerate(CLIPS):
-        tone = 0.3 * np.sin(2 * np.pi * (300 + 100 * number) * np.arange(16_000 * DURATION_S) / 16_000)
-        soundfile.write(f"data/clips/{clip_id}.wav", tone, 16_000, subtype="PCM_16")
+    tables.write(rows.labelled(tables.LABELS, a="safe"), Path("data/labels.csv"), tables.LABELS)
+    tables.write(rows.labelled(tables.SCORES, a="safe"), Path("data/scores.csv"), tables.SCORES)
+    tables.write(tables.FLAGS.empty(), Path("data/flags.csv"), tables.FLAGS)
+    tables.write(tables.QUEUE.empty(), Path("data/queue.csv"), tables.QUEUE)
     return tmp_path
 
 
-@contextmanager
-def annotating() -> Iterator[tuple[dict[str, str], Callable[[], str]]]:
-    """Run `earmark annotate`; yield its address, email and password, and a function that ends it by Ctrl-C."""
-    command = [sys.executable, "-m", "curation.cli", "annotate", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
-
-        def stop() -> str:
-            running.send_signal(signal.SIGINT)
-            rest = running.communicate(timeout=60)[0]
-            assert running.returncode == 0, rest
-            return rest
-
-        try:
-            said = ""
-            while "Ctrl-C" not in said:
-                line = running.stdout.readline()
-                assert line, f"ended with {running.wait()} after {said!r}"
-                said += line
-            found = re.search(r"log in as (?P<email>\S+) with (?P<password>\S+)(.|\n)*label at (?P<address>\S+)", said)
-            yield found.groupdict(), stop
-        finally:
-            running.send_signal(signal.SIGTERM)
+def test_without_clips_there_is_nothing_to_hear_and_no_server_is_started(project: Path) -> None:
+    result = CliRunner().invoke(annotate.main, ["--no-browser"])
+    assert (result.exit_code, result.output) == (1, "Error: data/clips does not exist. `dvc repro` makes it.\n")
+    assert not Path(".label-studio").exists()
 
 
-class Browser:
-    """What a person does: look, listen, press keys."""
-
-    def __init__(self, profile: Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium")
-        for argument in (*CHROMIUM, f"--user-data-dir={profile}"):
-            options.add_argument(argument)
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-
-    def until(self, look: Callable[[], object]) -> object:
-        return WebDriverWait(self.driver, 60).until(lambda _: look())
-
-    def log_in(self, address: str, email: str, password: str) -> None:
-        self.driver.get(address)
-        self.driver.find_element(By.NAME, "email").send_keys(email)
-        self.driver.find_element(By.NAME, "password").send_keys(password, Keys.ENTER)
-
-    def close_instructions(self) -> str:
-        self.until(lambda: "Labeling Instructions" in self.text())
-        said = self.text()
-        self.press(Keys.ESCAPE)
-        self.until(lambda: "Labeling Instructions" not in self.text())
-        return said
-
-    def text(self) -> str:
-        return self.driver.find_element(By.TAG_NAME, "body").text
-
-    def player(self, name: str) -> object:
-        """Return a property of the player of the clip; an example in the instructions has none."""
-        return self.driver.execute_script(f"return document.querySelector('audio')?.{name}")
-
-    def clip(self) -> str:
-        return str(self.player("src")).rpartition("/")[2].removesuffix(".wav")
-
-    def shows_duration(self) -> bool:
-        """Say whether the page knows how long the clip is; before that it does not listen to keys."""
-        return bool(self.driver.find_elements(By.CSS_SELECTOR, f"input[value='00:00:{DURATION_S:02}:000']"))
-
-    def press(self, key: str) -> None:
-        webdriver.ActionChains(self.driver).send_keys(key).perform()
-
-    def submit(self) -> None:
-        webdriver.ActionChains(self.driver).key_down(Keys.CONTROL).send_keys(Keys.ENTER).key_up(Keys.CONTROL).perform()
-
-    def chosen(self) -> bool:
-        return bool(self.driver.find_elements(By.CSS_SELECTOR, "input[type=radio]:checked"))
+def test_a_half_configured_team_server_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", "https://labels.example.org")
+    result = CliRunner().invoke(annotate.main, ["--no-browser"])
+    assert result.exit_code == 1
+    assert "LABEL_STUDIO_API_KEY is not set" in result.output
 
 
-@pytest.fixture
-def browser(project: Path) -> Iterator[Browser]:
-    found = Browser(project / "profile")
-    yield found
-    found.driver.quit()
+def test_examples_are_linked_where_a_browser_can_follow_and_left_out_where_it_cannot(project: Path) -> None:
+    assert annotate._examples(Path("data")) == {"safe": ["/data/local-files/?d=clips/a.wav"]}
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("/data/local-files/?d=clips/", "s3://bucket/clips/"))
+    assert annotate._examples(Path("data")) == {}
 
 
-def reviews() -> dict[str, tuple[str, str, str]]:
-    found = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
-    return {row.clip_id: (row.answer, row.shown, row.note) for row in found.itertuples()}
-
-
-@pytest.mark.slow
-def test_five_clips_heard_and_answered_by_keyboard_are_in_the_reviews_and_do_not_come_back(browser: Browser) -> None:
-    with annotating() as (said, stop):
-        browser.log_in(said["address"], said["email"], said["password"])
-        instructions = browser.close_instructions()
-        assert re.search(r"1 harmful for example 1, 2\n2 safe for example 1, 2\nu unsure", instructions)
-        for number, (key, clip_id) in enumerate(zip(PRESSED, ASKED, strict=False)):
-            browser.until(lambda clip_id=clip_id: browser.clip() == clip_id)
-            browser.until(browser.shows_duration)
-            assert browser.player("duration") == DURATION_S
-            assert "guess" not in browser.text()
-            assert not browser.chosen()
-            if number == 0:
-                assert browser.player("currentTime") == 0
-                browser.press(" ")
-                browser.until(lambda: browser.player("currentTime") > 1)
-                browser.press(" ")
-                browser.until(lambda: browser.player("paused"))
-            browser.press(key)
-            browser.until(browser.chosen)
-            if number == 0:
-                browser.driver.find_element(By.TAG_NAME, "textarea").send_keys("1 bird, no more")
-            browser.submit()
-        browser.until(lambda: browser.clip() == ASKED[5])
-        assert "5 new of 5" in (rest := stop())
-        assert "Next: `git commit data/reviews.csv`" in rest
-    expected = {clip_id: (answer, "blind", "") for clip_id, answer in zip(ASKED, PRESSED.values(), strict=False)}
-    assert reviews() == expected | {ASKED[0]: ("safe", "blind", "1 bird, no more")}
-    with annotating() as (again, stop):
-        assert (again["email"], again["address"]) == (said["email"], said["address"])
-        browser.driver.get(again["address"])
-        browser.close_instructions()
-        browser.until(lambda: browser.clip() == ASKED[5])
-        browser.until(browser.shows_duration)
-        browser.press("1")
-        browser.until(browser.chosen)
-        browser.submit()
-        browser.until(lambda: "No more" in browser.text() or "All done" in browser.text())
-        assert "1 new of 6" in stop()
-    assert reviews()[ASKED[5]] == ("harmful", "blind", "")
+def test_the_own_server_is_that_of_push_and_pull_only_while_it_runs_and_never_behind_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("no_proxy", "intra.example.org")
+    before = dict(os.environ)
+    with annotate._environment("http://127.0.0.1:8080", "secret"):
+        assert os.environ["LABEL_STUDIO_URL"] == "http://127.0.0.1:8080"
+        assert os.environ["LABEL_STUDIO_API_KEY"] == "secret"
+        assert os.environ["no_proxy"] == "intra.example.org,127.0.0.1"
+    assert dict(os.environ) == before
