@@ -41,7 +41,7 @@ def config(classes: Sequence[str], *, hinted: bool = False) -> str:
     for answer, key in keys(classes).items():
         xml.SubElement(choices, "Choice", {"value": answer} | ({"hotkey": key} if key else {}))
     xml.SubElement(
-        view, "TextArea", name="note", toName="audio", rows="2", maxSubmissions="1", placeholder="note (optional)"
+        view, "TextArea", name="note", toName="audio", rows="1", maxSubmissions="1", placeholder="note (optional)"
     )
     xml.indent(view)
     return xml.tostring(view, encoding="unicode") + "\n"
@@ -59,7 +59,7 @@ def instructions(classes: Sequence[str], examples: Mapping[str, Sequence[str]], 
         "<p>Listen to the whole clip, then choose what you hear. When two answers fit, take the louder or longer one, "
         f'and say so in the note.</p>{hint}<table cellpadding="6">{rows}</table>'
         "<p><kbd>space</kbd> plays and pauses, <kbd>ctrl</kbd>+<kbd>enter</kbd> submits and brings the next clip, "
-        "<kbd>ctrl</kbd>+<kbd>space</kbd> skips it.</p>"
+        "<kbd>ctrl</kbd>+<kbd>space</kbd> skips it; <kbd>enter</kbd> finishes a note.</p>"
     )
 
 

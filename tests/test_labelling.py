@@ -176,7 +176,7 @@ def test_five_clips_heard_and_answered_by_keyboard_are_in_the_reviews_and_do_not
             browser.press(key)
             browser.until(browser.chosen)
             if number == 0:
-                browser.driver.find_element(By.TAG_NAME, "textarea").send_keys("1 bird, no more")
+                browser.driver.find_element(By.NAME, "note").send_keys("1 bird, no more", Keys.ENTER)
             browser.submit()
         browser.until(lambda: browser.clip() == ASKED[5])
         assert "5 new of 5" in (rest := stop())
