@@ -19,9 +19,8 @@ test: .venv/ready ## the fast tests, about 2 minutes
 test-all: .venv/ready ## every test: real pipelines, real models
 	$(BIN)/python -m pytest -m "slow or not slow"
 
-annotate: .venv/ready ## what people should hear next, as Label Studio tasks, and how to import them
-	@$(BIN)/dvc repro send
-	@echo "Import data/tasks.json into a Label Studio project that serves data/clips as local files: docs/labelling.md"
+annotate: .venv/ready ## hear in the browser what is doubtful; Ctrl-C fetches the answers
+	@$(BIN)/earmark annotate
 
 check: .venv/ready ## style and types
 	$(BIN)/ruff check

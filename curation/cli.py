@@ -7,6 +7,7 @@ import click
 COMMANDS = {  # in the order of work
     "sample": ("curation.sample", "Make a demonstration corpus with planted faults."),
     "import": ("curation.importer", "Bring recordings and labels into data/raw and data/raw.csv."),
+    "annotate": ("curation.annotate", "Have people listen, in Label Studio, and fetch their answers."),
     "push": ("curation.push", "Bring the Label Studio project up to date with the queue."),
     "pull": ("curation.pull", "Bring people's answers home, from the server or from an export."),
     "status": ("curation.status", "Say how far people are with the queue."),
@@ -45,6 +46,7 @@ EPILOG = """\b
 The stages run by `dvc repro`; these commands stand beside them:
   earmark import recordings/       bring in a folder per class
   dvc repro                        cut, score, flag, train, evaluate
+  earmark annotate                 hear what is doubtful, in the browser
   earmark diff main                what changed since main
 
 \b

@@ -1,0 +1,114 @@
+"""Have people listen: a Label Studio with the queue in it, until Ctrl-C brings their answers home."""
+
+import os
+import signal
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import platformdirs
+
+from curation import clips, label_studio, page, params, pull, push, send, server, tables
+
+LINKED = ("/", "http://", "https://")  # how addresses begin that a browser can follow
+EPILOG = """\b
+With LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY in the environment this is your
+team's server; else one on this machine, for you alone. The first time that
+one is installed (1 to 3 minutes, 1 GB).
+
+\b
+Examples:
+  earmark annotate                 until Ctrl-C
+  earmark annotate --no-browser    on a machine without one
+
+\b
+Exit status: 0 answers fetched; 1 refused; 130 interrupted before there was
+anything to fetch. Nothing is lost: the same command goes on.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--browser/--no-browser", default=True, show_default="browser", help="Open the address, or print it only."
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), default="data", show_default=True, help="Where tables and clips are."
+)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    default=".label-studio",
+    show_default=True,
+    help="Where the server on this machine keeps its data.",
+)
+@click.pass_context
+def main(context: click.Context, browser: bool, data: Path, home: Path) -> None:
+    """Start labelling in the browser; Ctrl-C ends it and brings the answers into data/reviews.csv."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # to end the server in every case
+    p = label_studio.Params.load("label_studio")
+    with _server(data / "clips", home) as (found, folder, wait):
+        project = _project(found, p, data)
+        if folder:
+            found.serve_folder(project, folder)
+        names = {"tasks": "tasks.json", "scores": "scores.csv", "clips": "clips", "sent": "sent.csv"}
+        context.invoke(push.main, **{option: data / name for option, name in names.items()})
+        address = f"{found.url}projects/{project.id}/data?tab={found.ordered_view(project)}&labeling=1"
+        click.echo(f"annotate: label at {address}\nCtrl-C here, when you have had enough, fetches the answers.")
+        if browser:
+            webbrowser.open(address)
+        try:
+            wait()
+        except KeyboardInterrupt:
+            click.echo()
+        context.invoke(pull.main, clips=data / "clips.csv", data=data)
+    click.echo(f"Next: `git commit {data / 'reviews.csv'}` keeps the answers, `dvc repro` learns from them.")
+
+
+@contextmanager
+def _server(folder: Path, home: Path) -> Iterator[tuple[label_studio.Server, str, Callable[[], object]]]:
+    """Yield the server, the folder of clips that it has to be told of, and what waits until it ends."""
+    if team := label_studio.from_environment():
+        yield team, "", signal.pause
+        return
+    if not folder.is_dir():
+        raise click.ClickException(f"{folder} does not exist. `dvc repro` makes it.")
+    mine = server.login(platformdirs.user_config_path("earmark") / "label-studio.json")
+    with server.running(home, folder.parent, mine) as own, _environment(own.url, mine.token):
+        click.echo(f"annotate: log in as {mine.email} with {mine.password}")
+        yield label_studio.connect(own.url, mine.token), str(folder.resolve()), own.wait
+
+
+@contextmanager
+def _environment(url: str, token: str) -> Iterator[None]:
+    """Make the server on this machine the one of `earmark push` and `pull`."""
+    direct = ",".join(filter(None, (os.environ.get("no_proxy", os.environ.get("NO_PROXY")), server.HOST)))
+    before = dict(os.environ)
+    os.environ.update(LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token, no_proxy=direct)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _project(found: label_studio.Server, p: label_studio.Params, data: Path) -> label_studio.Project:
+    """Return the project, made when it is not there, with the instructions of today."""
+    classes, hinted = params.Data.load("data").classes, p.shown == "hinted"
+    project = found.project(p.project)
+    if project is None:
+        project = found.create_project(p.project, page.config(classes, hinted=hinted), hinted=hinted)
+    text = page.instructions(classes, _examples(data), hinted=hinted)
+    found.update_project(project, {"expert_instruction": text, "show_instruction": True})
+    return project
+
+
+def _examples(data: Path) -> dict[str, list[str]]:
+    """Return addresses of examples by class; none when the clips are where a browser cannot go, in a bucket."""
+    prefix = send.Params.load("send").audio_prefix
+    kinds = (tables.LABELS, tables.SCORES, tables.FLAGS, tables.QUEUE)
+    found = page.examples(*(tables.read(data / kind.name, kind) for kind in kinds))
+    addresses = {label: [f"{prefix}{clip_id}{clips.SUFFIX}" for clip_id in ids] for label, ids in found.items()}
+    return addresses if prefix.startswith(LINKED) else {}
