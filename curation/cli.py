@@ -7,7 +7,7 @@ import click
 COMMANDS = {  # in the order of work
     "sample": ("curation.sample", "Make a demonstration corpus with planted faults."),
     "import": ("curation.importer", "Bring recordings and labels into data/raw and data/raw.csv."),
-    "diff": ("curation.diff", "Say what changed in data, metrics and params between two revisions."),
+    "diff": ("training.review", "Say what changed in data, metrics and params between two revisions."),
     "gate": ("curation.gate", "Pass or fail the models of this revision."),
 }
 
