@@ -41,10 +41,11 @@ def diff(before: Snapshot, after: Snapshot) -> Changes:
 
 
 def _listed(clips: pd.DataFrame) -> list[Changes]:
-    return _records(clips[["file", "label", "group", "fold"]].reset_index())
+    return records(clips[["file", "label", "group", "fold"]].reset_index())
 
 
-def _records(table: pd.DataFrame) -> list[Changes]:
+def records(table: pd.DataFrame) -> list[Changes]:
+    """Return the rows of a table as mappings."""
     return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
 
 
@@ -57,8 +58,8 @@ def _only(before: pd.DataFrame, after: pd.DataFrame, key: list[str]) -> Changes:
     old, new = before.set_index(key).index, after.set_index(key).index
     return _present(
         {
-            "added": _records(after[old.get_indexer(new) < 0].sort_values(key)),
-            "removed": _records(before[new.get_indexer(old) < 0].sort_values(key)),
+            "added": records(after[old.get_indexer(new) < 0].sort_values(key)),
+            "removed": records(before[new.get_indexer(old) < 0].sort_values(key)),
         }
     )
 
@@ -69,9 +70,9 @@ def _labels(old: pd.DataFrame, new: pd.DataFrame, *reviews: pd.DataFrame) -> lis
     changed = (old["label"] != new["label"]) | (old["origin"] != new["origin"])
     every = pd.concat(reviews).drop_duplicates()
     asked = every[every["clip_id"].isin(list(new.index[changed]))].sort_values(list(REVIEWS))
-    answers = {clip_id: _records(rows) for clip_id, rows in asked.groupby("clip_id")}
-    named = _records(new.loc[changed, ["file", "fold"]].reset_index())
-    states = (_records(one.loc[changed, columns]) for one in (old, new))
+    answers = {clip_id: records(rows) for clip_id, rows in asked.groupby("clip_id")}
+    named = records(new.loc[changed, ["file", "fold"]].reset_index())
+    states = (records(one.loc[changed, columns]) for one in (old, new))
     return [
         {**clip, "before": was, "after": now, "answers": answers.get(clip["clip_id"], [])}
         for clip, was, now in zip(named, *states, strict=True)
@@ -86,7 +87,7 @@ def _agreement(before: Snapshot, after: Snapshot) -> Changes:
 def _moved(old: pd.DataFrame, new: pd.DataFrame, column: str) -> list[Changes]:
     """Return the clips of both revisions whose `column` changed."""
     moved = new["file"].to_frame().assign(before=old[column], after=new[column])
-    return _records(moved[old[column] != new[column]].reset_index())
+    return records(moved[old[column] != new[column]].reset_index())
 
 
 def _balance(before: pd.DataFrame, after: pd.DataFrame) -> list[Changes]:

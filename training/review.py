@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from curation import params, versions
+from curation import cards, html, params, vectors, versions
 from curation.changes import Changes, markdown, verdict
+from curation.clips import clip_path
 from curation.diff import diff
 from curation.markdown import code
 from curation.snapshot import Snapshot, parse
@@ -91,6 +92,33 @@ def _as_json(changes: Changes, before: Revision, after: Revision) -> str:
     return json.dumps(content, indent=2, default=str, ensure_ascii=False, allow_nan=False)
 
 
+def _write_html(changes: Changes, before: Revision, after: Revision, data: Path, path: Path) -> Path:
+    """Write the page for a person; sounds come from the folder of clips, or from DVC as each side had them."""
+    notes = [note.replace("`", "") for note in _notes(before, after)]
+    try:
+        known = vectors.read(data / "features")
+    except click.ClickException as error:
+        known = None
+        notes.append(f"No nearest clips are shown: {error.message}")
+
+    def sound(clip_id: str) -> bytes:
+        file = clip_path(clip_id, data / "clips")
+        for commit in dict.fromkeys([None, after.commit, before.commit]):  # the name is a hash: all hold the same
+            if content := versions.read(file, commit):
+                return content
+        raise FileNotFoundError(f"{file} is not here: `dvc pull` brings it, for an old revision after `git checkout`.")
+
+    texts = {
+        "before": before.name,
+        "after": after.name,
+        "verdict": verdict(changes).replace("`", ""),
+        "notes": notes,
+        "rejects": changes.get("rejects", {}).get("added", []),
+    }
+    found = cards.cards(changes, before.snapshot, after.snapshot, known)
+    return html.write(found, sound, path, rate_hz=params.Data.load("data").rate_hz, texts=texts)
+
+
 def _notes(*sides: Revision) -> Iterator[str]:
     return (note for side in sides for note in side.notes)
 
@@ -99,6 +127,12 @@ def _notes(*sides: Revision) -> Iterator[str]:
 @click.argument("before", metavar="[A]", required=False)
 @click.argument("after", metavar="[B]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON, all of them.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a page to listen to what changed; beyond 25 MB a folder of that name.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when anything changed.")
 @click.option(
     "--data", type=click.Path(path_type=Path), default="data", show_default=True, help="Where the tables are."
@@ -112,6 +146,7 @@ def main(
     before: str | None,
     after: str | None,
     as_json: bool,
+    page: Path | None,
     exit_code: bool,
     data: Path,
     metrics: Path,
@@ -126,6 +161,8 @@ def main(
         click.echo(_as_json(changes, *sides))
     else:
         click.echo(markdown(changes, before=sides[0].name, after=sides[1].name, notes=_notes(*sides)))
+    if page:
+        click.echo(f"diff: {_write_html(changes, sides[0], sides[1], data, page)}", err=True)
     context.exit(1 if exit_code and changes else 0)
 
 

@@ -118,7 +118,7 @@ def test_the_longest_texts_make_no_longer_comment_than_a_server_takes_and_say_wh
     assert 30_000 < len(text) < LIMIT
     assert "<details><summary>Clips added (99)</summary>" in text
     assert text.endswith(
-        "Left out for length: Clips removed, Newly rejected, No longer rejected, Params. `earmark diff --json` has all."
+        "Left out for length: Newly rejected, No longer rejected, Params. `earmark diff --json` has all."
     )
 
 
