@@ -35,6 +35,7 @@ class Table:
     name: str
     key: tuple[str, ...]
     columns: Mapping[str, Column]
+    grows: bool = False  # git merges it line by line (.gitattributes), which may leave the same row twice
 
     def empty(self) -> pd.DataFrame:
         """Return the table without rows."""
@@ -66,6 +67,18 @@ REVIEWS = Table(
         "shown": Column("text", "what the annotator saw", ("blind", "hinted")),
         "note": Column("text", "free text"),
         "task_id": Column("text", "the task on the labelling server"),
+    },
+    grows=True,
+)
+SEAL = Table(
+    "seal.csv",
+    ("number",),
+    {
+        "number": Column("int", "from 0; the last seal counts, those before it are history"),
+        "date": Column("text", "when it was sealed, in UTC"),
+        "clips": Column("int", "clips of the test fold"),
+        "sha256": Column("text", "hash of their ids and labels"),
+        "reason": Column("text", "why the test set is as it is"),
     },
 )
 CLIPS = Table(
@@ -200,6 +213,7 @@ def read(path: Path, table: Table) -> pd.DataFrame:
     if not isinstance(cells.index, pd.RangeIndex):
         raise click.ClickException(f"{path} is not a CSV table: rows have more cells than the header. Quote commas.")
     _check_columns(cells.columns, table, path)
+    cells = cells.drop_duplicates() if table.grows else cells
     return check(_typed(cells, table, path), table, path)
 
 
