@@ -1,5 +1,6 @@
 """The command `earmark diff`: what changed between two revisions, for a pull request and for a person."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from curation import cards, html, params, vectors, versions
+from curation import params, versions
 from curation.changes import Changes, markdown, verdict
-from curation.clips import clip_path
 from curation.diff import diff
 from curation.markdown import code
 from curation.snapshot import Snapshot, parse
@@ -94,6 +94,8 @@ def _as_json(changes: Changes, before: Revision, after: Revision) -> str:
 
 def _write_html(changes: Changes, before: Revision, after: Revision, data: Path, path: Path) -> Path:
     """Write the page for a person; sounds come from the folder of clips, or from DVC as each side had them."""
+    from curation import cards, clips, html, vectors  # take seconds to import, for those who ask only
+
     notes = [note.replace("`", "") for note in _notes(before, after)]
     try:
         known = vectors.read(data / "features")
@@ -102,10 +104,11 @@ def _write_html(changes: Changes, before: Revision, after: Revision, data: Path,
         notes.append(f"No nearest clips are shown: {error.message}")
 
     def sound(clip_id: str) -> bytes:
-        file = clip_path(clip_id, data / "clips")
+        file = clips.clip_path(clip_id, data / "clips")
         for commit in dict.fromkeys([None, after.commit, before.commit]):  # the name is a hash: all hold the same
-            if content := versions.read(file, commit):
-                return content
+            with contextlib.suppress(FileNotFoundError):  # DVC's cache may lack one side
+                if content := versions.read(file, commit):
+                    return content
         raise FileNotFoundError(f"{file} is not here: `dvc pull` brings it, for an old revision after `git checkout`.")
 
     texts = {

@@ -1,9 +1,12 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner, Result
 
 from curation import cli
@@ -134,7 +137,7 @@ def test_a_table_that_is_in_dvc_is_read_from_its_cache_and_missed_when_that_is_g
     git("commit", "--message", "Scores in DVC")
     Path("data/scores.csv").unlink()
     assert "not in DVC's cache" not in run("HEAD").output
-    subprocess.run(["rm", "-r", ".dvc/cache"], check=True)
+    shutil.rmtree(".dvc/cache")
     missing = run("HEAD~0").output
     assert "is not in DVC's cache`: `dvc fetch --all-commits` brings it, if the remote has it." in missing
 
@@ -145,3 +148,30 @@ def test_a_table_that_cannot_be_read_is_named_with_its_revision() -> None:
     git("commit", "--all", "--message", "Break")
     said = "Error: data/clips.csv of HEAD cannot be read: the table has no column 'clip_id'."
     assert run("HEAD").output.startswith(said)
+
+
+def test_the_page_has_the_sound_of_a_removed_clip_from_the_cache_and_says_when_that_is_gone(repository: Path) -> None:
+    Path("data/clips").mkdir(parents=True)
+    for clip_id in ("c1", "c2"):
+        soundfile.write(f"data/clips/{clip_id}.wav", np.zeros(16000), 16000)
+    write({"data/clips.csv": CLIPS + "c1,a.wav,1,safe,g1\nc2,b.wav,1,harmful,g2\n"})
+    Path("dvc.yaml").write_text(
+        "stages: {ingest: {cmd: 'true', deps: [params.yaml], outs: [{data/clips: {persist: true}}]}}"
+    )
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], check=True)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Two clips")
+    write({"data/clips.csv": CLIPS + "c1,a.wav,1,safe,g1\n"})
+    Path("data/clips/c2.wav").unlink()
+    result = run("HEAD", "--html", "review.html")
+    assert result.exit_code == 0
+    assert result.stderr.endswith("diff: review.html\n")
+    page = Path("review.html").read_text()
+    assert page.count("<audio") == page.count("data:audio/flac;base64,") == 1
+    assert "No nearest clips are shown: data/features/vectors.npz does not exist." in page
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree(".dvc/tmp")
+    assert run("HEAD", "--html", "review.html").exit_code == 0
+    page = Path("review.html").read_text()
+    assert "<audio" not in page
+    assert "data/clips/c2.wav is not here: `dvc pull` brings it, for an old revision after `git checkout`." in page
