@@ -8,6 +8,7 @@ COMMANDS = {  # in the order of work
     "sample": ("curation.sample", "Make a demonstration corpus with planted faults."),
     "import": ("curation.importer", "Bring recordings and labels into data/raw and data/raw.csv."),
     "diff": ("training.review", "Say what changed in data, metrics and params between two revisions."),
+    "merge": ("curation.merge", "Merge the answers of two branches; git calls it."),
     "seal": ("curation.seal", "Seal the test set, so that no change to it goes unsaid."),
     "gate": ("curation.gate", "Pass or fail the models of this revision."),
 }

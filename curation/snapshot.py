@@ -104,8 +104,6 @@ def _table(
 
 
 def _unique(frame: pd.DataFrame, name: str, key: list[str]) -> pd.DataFrame:
-    if frame.duplicated(key).any():
-        frame = frame.drop_duplicates()  # a merge by union leaves what both sides brought twice
     if len(twice := frame.loc[frame.duplicated(key), key]):
         raise ValueError(f"{name}: {'+'.join(key)} {tuple(twice.iloc[0])} stands twice")
     ordered = len(key) == 1 and frame[key[0]].is_monotonic_increasing  # as earmark writes it; to sort takes seconds

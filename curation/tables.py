@@ -35,7 +35,6 @@ class Table:
     name: str
     key: tuple[str, ...]
     columns: Mapping[str, Column]
-    grows: bool = False  # git merges it line by line (.gitattributes), which may leave the same row twice
 
     def empty(self) -> pd.DataFrame:
         """Return the table without rows."""
@@ -68,7 +67,6 @@ REVIEWS = Table(
         "note": Column("text", "free text"),
         "task_id": Column("text", "the task on the labelling server"),
     },
-    grows=True,
 )
 SEAL = Table(
     "seal.csv",
@@ -213,7 +211,6 @@ def read(path: Path, table: Table) -> pd.DataFrame:
     if not isinstance(cells.index, pd.RangeIndex):
         raise click.ClickException(f"{path} is not a CSV table: rows have more cells than the header. Quote commas.")
     _check_columns(cells.columns, table, path)
-    cells = cells.drop_duplicates() if table.grows else cells
     return check(_typed(cells, table, path), table, path)
 
 

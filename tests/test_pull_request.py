@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def answers(numbers: range, annotator: str, minute: int) -> pd.DataFrame:
         tables.REVIEWS,
         *(
             {"clip_id": f"c{n:02}", "annotator": annotator, "answer": ("safe", "harmful")[n % 2], "seconds": 4.5}
-            | {"reviewed_utc": f"2026-01-02T10:{minute:02}:{n:02}Z", "shown": "blind", "note": "heard twice"}
+            | {"reviewed_utc": f"2026-01-02T10:{minute:02}:{n:02}Z", "shown": "blind", "note": "heard\\ntwice"}
             for n in numbers
         ),
     )
@@ -130,6 +131,7 @@ def test_answers_of_two_branches_all_stay_when_git_merges_them(check_out: Callab
     check_out("ours")
     git("config", "user.name", "CI")
     git("config", "user.email", "ci@example.org")
+    git("config", "merge.earmark.driver", f"{sys.executable} -m curation.merge %O %A %B")
     merged = subprocess.run(["git", "merge", "origin/theirs"], capture_output=True, text=True, check=False)
     assert "CONFLICT (content): Merge conflict in data/labels.csv" in merged.stdout  # which `dvc repro` makes anew
     assert "data/reviews.csv" not in git("diff", "--name-only", "--diff-filter=U")
