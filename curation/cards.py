@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
-from curation.changes import Changes
 from curation.diff import records
 from curation.snapshot import Snapshot
 from curation.vectors import Vectors
+from curation.verdict import Changes
 
 NEIGHBOURS = 5
 KINDS = {  # where the changes have them, and what they are called

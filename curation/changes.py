@@ -3,20 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
 
 from curation.markdown import code, table
-
-Changes: TypeAlias = dict[str, Any]  # JSON, made by `curation.diff` and `training.compare`; see docs/review.md
+from curation.verdict import HEADLINE, Changes, confirmed, counts, effect, relabelled, verdict
 
 LIMIT = 65_000  # characters of a comment, at GitHub and with room to spare at GitLab
 SHOWN = 20  # rows of a list
 CELL = 80  # characters of a text in a table
 UNFOLDED = 8  # longer lists are folded
-HEADLINE = "balanced_accuracy"  # the metric that the verdict goes by: of a dozen, one would differ by chance
 HEADLINES = (HEADLINE, "mcc", "roc_auc", "collapsed")
-NOISE = 0.05  # a difference that chance makes more often may be noise
-LOWER_IS_BETTER = ("brier", "ece")
 
 
 def markdown(changes: Changes, *, before: str, after: str, notes: Iterable[str] = ()) -> str:
@@ -28,8 +23,8 @@ def markdown(changes: Changes, *, before: str, after: str, notes: Iterable[str] 
         after: name of the later one.
         notes: what could not be read, in Markdown.
     """
-    counts = "; ".join(_counts(changes)) or "nothing changed"
-    blocks = [f"**{verdict(changes)}** From {code(before)} to {code(after)}: {counts}."]
+    told = "; ".join(counts(changes)) or "nothing changed"
+    blocks = [f"**{verdict(changes)}** From {code(before)} to {code(after)}: {told}."]
     blocks += [f"> {note}" for note in notes]
     left_out: list[str] = []
     room = LIMIT - 500 - sum(map(len, blocks))
@@ -41,71 +36,6 @@ def markdown(changes: Changes, *, before: str, after: str, notes: Iterable[str] 
     return "\n\n".join(blocks)
 
 
-def verdict(changes: Changes) -> str:
-    """Return in a sentence or two, as Markdown, what whoever approves the change must know."""
-    if not changes:
-        return "Nothing changed."
-    alarms = "; ".join(_alarms(changes))
-    said = [f"Look twice: {alarms}."] if alarms else []
-    compared = changes.get("comparison", {})
-    effects = [f"{code(model)} {_effect(HEADLINE, found['metrics'][HEADLINE])}" for model, found in compared.items()]
-    said.append(f"Balanced accuracy on the same clips: {', '.join(effects)}." if effects else "No model to compare.")
-    return " ".join(said)
-
-
-def _alarms(changes: Changes) -> Iterator[str]:
-    if gone := changes.get("answers", {}).get("removed"):
-        yield f"{_many(len(gone), 'answer')} of people gone or altered"
-    if moved := [clip for clip in changes.get("folds", []) if clip["before"] and clip["after"]]:
-        yield f"{_many(len(moved), 'clip')} moved between folds"
-    if tested := [clip for clip in _relabelled(changes) if clip["fold"] == "-1"]:
-        yield f"{_many(len(tested), 'test clip')} relabelled"
-    for model, metrics in changes.get("metrics", {}).items():
-        if ((metrics.get("collapsed") or {}).get("after") or {}).get("value") == 1:
-            yield f"{code(model)} has collapsed"
-
-
-def _effect(name: str, figures: Changes) -> str:
-    """Return what a paired difference comes to, in words."""
-    if figures["p"] is None or figures["difference"] is None:
-        return "too few groups to tell"
-    if figures["difference"] == figures["low"] == figures["high"] == 0:
-        return "the same"
-    if figures["p"] > NOISE:
-        return "may be noise"
-    return "better" if (figures["difference"] > 0) != (name in LOWER_IS_BETTER) else "worse"
-
-
-def _counts(changes: Changes) -> Iterator[str]:
-    clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
-    counted = {
-        "relabelled": _relabelled(changes),
-        "added": clips.get("added"),
-        "removed": clips.get("removed"),
-        "newly rejected": rejects.get("added"),
-        "no longer rejected": rejects.get("removed"),
-        "regrouped": changes.get("groups"),
-        "in another fold": changes.get("folds"),
-        "in another file": changes.get("files"),
-        "with their label from elsewhere": _confirmed(changes),
-        "newly in or out of training": changes.get("train"),
-    }
-    if told := ", ".join(f"{len(found)} {what}" for what, found in counted.items() if found):
-        yield f"clips: {told}"
-    if answers := changes.get("answers", {}).get("added"):
-        yield _many(len(answers), "new answer")
-    if settings := changes.get("params"):
-        yield f"{_many(len(settings), 'param')} changed"
-
-
-def _relabelled(changes: Changes) -> list[Changes]:
-    return [clip for clip in changes.get("labels", []) if clip["before"]["label"] != clip["after"]["label"]]
-
-
-def _confirmed(changes: Changes) -> list[Changes]:
-    return [clip for clip in changes.get("labels", []) if clip["before"]["label"] == clip["after"]["label"]]
-
-
 def _sections(changes: Changes) -> Iterator[tuple[str, str]]:
     """Yield each section with its title, the most important first."""
     clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
@@ -113,7 +43,7 @@ def _sections(changes: Changes) -> Iterator[tuple[str, str]]:
     yield from _models(changes)
     yield from _attribution(changes.get("comparison", {}))
     yield from _moved("Clips in another fold", changes.get("folds", []))
-    yield from _labels("Clips relabelled", _relabelled(changes))
+    yield from _labels("Clips relabelled", relabelled(changes))
     yield from _listed("Clips added", fresh, clips.get("added", []))
     yield from _listed("Clips removed", fresh, clips.get("removed", []))
     yield from _listed("Newly rejected", ("file", "start_s", "label", "reason", "detail"), rejects.get("added", []))
@@ -121,7 +51,7 @@ def _sections(changes: Changes) -> Iterator[tuple[str, str]]:
     yield from _answers(changes.get("answers", {}))
     yield from _agreement(changes.get("agreement", {}))
     yield from _moved("Clips in another group", changes.get("groups", []))
-    yield from _labels("Clips with their label from elsewhere", _confirmed(changes))
+    yield from _labels("Clips with their label from elsewhere", confirmed(changes))
     yield from _moved("Clips newly in or out of training", changes.get("train", []))
     yield from _listed("No longer rejected", ("file", "start_s", "label", "reason"), rejects.get("removed", []))
     yield from _moved("Clips in another file", changes.get("files", []))
@@ -159,7 +89,7 @@ def _metric(model: str, name: str, pair: Changes | None, compared: Changes) -> l
     cells = [code(model), code(name), _figure(pair["before"]), _figure(pair["after"])]
     if paired is None:
         return [*cells, "-", "-"]
-    return [*cells, _signed(paired["difference"]) + _interval(paired, "+.3f"), _effect(name, paired)]
+    return [*cells, _signed(paired["difference"]) + _interval(paired, "+.3f"), effect(name, paired)]
 
 
 def _attribution(compared: Changes) -> Iterator[tuple[str, str]]:
@@ -267,10 +197,6 @@ def _signed(difference: float | None) -> str:
 
 def _number(figure: float | None) -> str:
     return "-" if figure is None else f"{figure:.3f}" if isinstance(figure, float) else str(figure)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _text(text: str) -> str:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from curation.agreement import agreement
-from curation.changes import Changes
 from curation.snapshot import REJECTS, REVIEWS, Snapshot
+from curation.verdict import Changes
 
 TEST = "-1"
 NO_SIZE = {"clips": 0, "minutes": 0.0, "groups": 0}

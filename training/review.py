@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from curation import params, versions
-from curation.changes import Changes, markdown, verdict
+from curation.changes import markdown
 from curation.diff import diff
 from curation.markdown import code
 from curation.snapshot import Snapshot, parse
+from curation.verdict import Changes, verdict
 from training.compare import compare
 
 SCHEMA = 1  # of the JSON; it rises when a key changes its meaning or goes

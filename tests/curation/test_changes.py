@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from curation.changes import LIMIT, SHOWN, UNFOLDED, Changes, markdown, verdict
+from curation.changes import LIMIT, SHOWN, UNFOLDED, markdown
+from curation.verdict import Changes, verdict
 
 ANSWER = {"clip_id": "c2", "annotator": "ann", "answer": "safe", "shown": "blind", "reviewed_utc": "2026-01-01"}
 SIZE = {"clips": 1, "minutes": 1.5, "groups": 1}
