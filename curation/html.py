@@ -40,15 +40,16 @@ def write(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        media, missing = Path(scratch) / "media", {}
+        media = Path(scratch) / "media"
         media.mkdir()
-        for card in tqdm(cards, desc="review", unit="clip", delay=2):
-            try:
-                _draw(sound(card.clip_id), media / card.clip_id, card.duration_s)
-            except FileNotFoundError as error:
-                missing[card.clip_id] = str(error)
+        drawn: list[float | str] = []  # seconds of the sound, or why there is none
+        for number, card in enumerate(tqdm(cards, desc="review", unit="clip", delay=2)):
+            try:  # named by number: an id comes from the data, and could point anywhere
+                drawn.append(_draw(sound(card.clip_id), media / str(number), card.duration_s))
+            except (FileNotFoundError, soundfile.LibsndfileError) as error:
+                drawn.append(str(error))
         inline = sum(file.stat().st_size for file in media.iterdir()) * 4 / 3 < LARGEST
-        html = _render(cards, missing, media if inline else None, rate_hz, texts)
+        html = _render(cards, drawn, media if inline else None, rate_hz, texts)
         target = path if inline else path.with_suffix("") / "index.html"
         files.write_text(html, target)
         if not inline:
@@ -57,15 +58,18 @@ def write(
     return target
 
 
-def _draw(wav: bytes, stem: Path, duration_s: float) -> None:
+def _draw(wav: bytes, stem: Path, duration_s: float) -> float:
+    """Write sound and picture beside each other, and return how long they are, in s."""
     samples, rate_hz = soundfile.read(io.BytesIO(wav), dtype="float32")
-    heard = samples[: round(duration_s * rate_hz) or None]  # without the padding
+    heard = samples[: max(1, round(duration_s * rate_hz))]  # without the padding
     soundfile.write(stem.with_suffix(".flac"), heard, rate_hz)
     stem.with_suffix(".png").write_bytes(spectrogram.png(heard, rate_hz=rate_hz))
+    heard_s: float = len(heard) / rate_hz
+    return heard_s
 
 
 def _render(
-    cards: Sequence[Card], missing: Mapping[str, str], media: Path | None, rate_hz: int, texts: Mapping[str, Any]
+    cards: Sequence[Card], drawn: Sequence[float | str], media: Path | None, rate_hz: int, texts: Mapping[str, Any]
 ) -> str:
     script, style = ((PAGE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     place = "data:" if media else "'self' file:"
@@ -74,28 +78,25 @@ def _render(
         f"script-src {_digest(script)}; style-src {_digest(style)}"
     )
 
-    def url(card: Card, ending: str) -> str:
+    def url(number: int, ending: str) -> str:
         if media is None:
-            return f"media/{card.clip_id}.{ending}"
-        content = base64.b64encode((media / f"{card.clip_id}.{ending}").read_bytes()).decode()
+            return f"media/{number}.{ending}"
+        content = base64.b64encode((media / f"{number}.{ending}").read_bytes()).decode()
         return f"data:{TYPES[ending]};base64,{content}"
 
-    def shown(card: Card) -> dict[str, Any]:
-        drawn = card.clip_id not in missing
-        return asdict(card) | {
-            "facts": _facts(card),
-            "missing": missing.get(card.clip_id, ""),
-            "sound": url(card, "flac") if drawn else "",
-            "picture": url(card, "png") if drawn else "",
-            "ticks_s": spectrogram.ticks_s(card.duration_s),
-        }
+    def shown(number: int, card: Card, found: float | str) -> dict[str, Any]:
+        facts = asdict(card) | {"facts": _facts(card)}
+        if isinstance(found, str):
+            return facts | {"missing": found}
+        urls = {"sound": url(number, "flac"), "picture": url(number, "png")}
+        return facts | urls | {"duration_s": found, "ticks_s": spectrogram.ticks_s(found)}
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.ChainableUndefined
     )
     return environment.get_template("page.html").render(
         texts,
-        cards=map(shown, cards),
+        cards=map(shown, range(len(cards)), cards, drawn),
         filters={
             name: _values(_facts(card)[name] for card in cards) for name in ("change", "reason", "class", "origin")
         },

@@ -106,6 +106,8 @@ def _write_html(changes: Changes, before: Revision, after: Revision, data: Path,
 
     def sound(clip_id: str) -> bytes:
         file = clips.clip_path(clip_id, data / "clips")
+        if file.parent != data / "clips":
+            raise FileNotFoundError(f"{clip_id} is no name of a clip.")
         for commit in dict.fromkeys([None, after.commit, before.commit]):  # the name is a hash: all hold the same
             with contextlib.suppress(FileNotFoundError):  # DVC's cache may lack one side
                 if content := versions.read(file, commit):

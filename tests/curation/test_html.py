@@ -2,6 +2,7 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,34 @@ def test_a_missing_sound_is_said_where_the_player_would_be(tmp_path: Path) -> No
     assert "<audio" not in text
 
 
+def test_no_id_leads_out_of_the_folder_and_no_length_beyond_the_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html, "LARGEST", 0)
+    away = replace(CARDS[0], clip_id="../../../away", duration_s=1e12)
+    text = page(tmp_path / "a/b", away, replace(CARDS[0], duration_s=0)).read_text()
+    assert {path.parent.name for path in tmp_path.rglob("*") if path.is_file()} == {"review", "media"}
+    assert "Mel spectrogram, 0 to 1.0 s" in text
+
+
+def test_a_damaged_sound_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
+    def damaged(clip_id: str) -> bytes:
+        return b"RIFF" if clip_id == "c1" else sound(clip_id)
+
+    text = html.write(CARDS, damaged, tmp_path / "review.html", rate_hz=RATE_HZ, texts=TEXTS).read_text()
+    assert text.count("<audio") == 2
+    assert "Format not recognised" in text
+
+
 def test_too_large_a_page_becomes_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "LARGEST", 1000)
     for _ in range(2):  # the second time over the first
         index = page(tmp_path, *CARDS)
         assert index == tmp_path / "review/index.html"
         names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-        media = {f"review/media/c{n}.{ending}" for n in (1, 2, 3) for ending in ("flac", "png")}
+        media = {f"review/media/{n}.{ending}" for n in (0, 1, 2) for ending in ("flac", "png")}
         assert names == {"review/index.html", *media}
-    assert "media/c1.flac" in index.read_text()
+    assert "media/1.flac" in index.read_text()
 
 
 @pytest.fixture(scope="module")
