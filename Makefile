@@ -41,4 +41,5 @@ clean: ## remove the environment; data, models and cache stay
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@git config merge.earmark.driver "$(BIN)/earmark merge %O %A %B" 2> /dev/null || true
 	@touch $@

@@ -1,146 +1,206 @@
 """What changed between two revisions, as Markdown for a pull request or a terminal."""
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from curation.markdown import code, table
+from curation.verdict import HEADLINE, Changes, confirmed, counts, effect, relabelled, verdict
 
-Changes: TypeAlias = dict[str, Any]  # JSON, made by `curation.diff`
-
-HEADLINES = ("collapsed", "balanced_accuracy")  # the metrics that stand in the first line
+LIMIT = 65_000  # characters of a comment, at GitHub and with room to spare at GitLab
 SHOWN = 20  # rows of a list
+CELL = 80  # characters of a text in a table
 UNFOLDED = 8  # longer lists are folded
+HEADLINES = (HEADLINE, "mcc", "roc_auc", "collapsed")
 
 
-def markdown(changes: Changes, *, before: str, after: str) -> str:
-    """Return a line that says it all, then a section for each kind of change.
+def markdown(changes: Changes, *, before: str, after: str, notes: Iterable[str] = ()) -> str:
+    """Return a verdict and a section for each kind of change, the most important first, in `LIMIT` characters.
 
     Args:
-        changes: from `curation.diff.diff`.
+        changes: from `curation.diff.diff`, with `comparison` from `training.compare.compare`.
         before: name of the earlier revision.
         after: name of the later one.
+        notes: what could not be read, in Markdown.
     """
-    said = "; ".join([*_counts(changes), *_headlines(changes)]) or "nothing changed"
-    return "\n\n".join([f"**From {code(before)} to {code(after)}:** {said}.", *_sections(changes)])
+    told = "; ".join(counts(changes)) or "nothing changed"
+    blocks = [f"**{verdict(changes)}** From {code(before)} to {code(after)}: {told}."]
+    blocks += [f"> {note}" for note in notes]
+    left_out: list[str] = []
+    room = LIMIT - 500 - sum(map(len, blocks))
+    for title, body in _sections(changes):
+        room -= len(body) + 2
+        (blocks if room > 0 else left_out).append(body if room > 0 else title)
+    if left_out:
+        blocks.append(f"Left out for length: {', '.join(left_out)}. `earmark diff --json` has all.")
+    return "\n\n".join(blocks)
 
 
-def _counts(changes: Changes) -> Iterator[str]:
+def _sections(changes: Changes) -> Iterator[tuple[str, str]]:
+    """Yield each section with its title, the most important first."""
     clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
-    counted = {
-        "added": clips.get("added"),
-        "removed": clips.get("removed"),
-        "relabelled": _relabelled(changes),
-        "with their label from elsewhere": _confirmed(changes),
-        "newly rejected": rejects.get("added"),
-        "no longer rejected": rejects.get("removed"),
-        "with another file or group": changes.get("sources"),
-        "in another fold": changes.get("folds"),
-        "newly in or out of training": changes.get("train"),
-    }
-    if told := ", ".join(f"{len(found)} {what}" for what, found in counted.items() if found):
-        yield f"clips: {told}"
-    if settings := changes.get("params"):
-        yield f"params: {len(settings)} changed"
-
-
-def _headlines(changes: Changes) -> Iterator[str]:
-    for model, metrics in changes.get("metrics", {}).items():
-        for name in HEADLINES:
-            if name in metrics:
-                yield f"{code(model)} {name} {_figure(metrics[name]['before'])} → {_figure(metrics[name]['after'])}"
-
-
-def _relabelled(changes: Changes) -> list[Changes]:
-    return [clip for clip in changes.get("labels", []) if clip["before"]["label"] != clip["after"]["label"]]
-
-
-def _confirmed(changes: Changes) -> list[Changes]:
-    return [clip for clip in changes.get("labels", []) if clip["before"]["label"] == clip["after"]["label"]]
-
-
-def _sections(changes: Changes) -> Iterator[str]:
-    clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
-    yield from _listed("Clips added", ("clip_id", "file", "label"), clips.get("added", []))
-    yield from _listed("Clips removed", ("clip_id", "file", "label"), clips.get("removed", []))
-    yield from _moved("Clips relabelled", _relabelled(changes), ("label", "origin"))
-    yield from _moved("Clips with their label from elsewhere", _confirmed(changes), ("label", "origin"))
-    yield from _listed("Newly rejected", ("file", "start_s", "label", "reason", "detail"), rejects.get("added", []))
-    yield from _listed("No longer rejected", ("file", "start_s", "label", "reason"), rejects.get("removed", []))
-    yield from _balance(changes.get("balance", {}))
-    yield from _moved("Clips with another file or group", changes.get("sources", []), ("file", "group"))
+    fresh = ("clip_id", "file", "label", "group", "fold")
+    yield from _models(changes)
+    yield from _attribution(changes.get("comparison", {}))
     yield from _moved("Clips in another fold", changes.get("folds", []))
+    yield from _labels("Clips relabelled", relabelled(changes))
+    yield from _listed("Clips added", fresh, clips.get("added", []))
+    yield from _listed("Clips removed", fresh, clips.get("removed", []))
+    yield from _listed("Newly rejected", ("file", "start_s", "label", "reason", "detail"), rejects.get("added", []))
+    yield from _balance(changes.get("balance", []))
+    yield from _answers(changes.get("answers", {}))
+    yield from _agreement(changes.get("agreement", {}))
+    yield from _moved("Clips in another group", changes.get("groups", []))
+    yield from _labels("Clips with their label from elsewhere", confirmed(changes))
     yield from _moved("Clips newly in or out of training", changes.get("train", []))
-    yield from _metrics(changes.get("metrics", {}))
+    yield from _listed("No longer rejected", ("file", "start_s", "label", "reason"), rejects.get("removed", []))
+    yield from _moved("Clips in another file", changes.get("files", []))
     settings = [
         [code(key), _json(pair["before"]), _json(pair["after"])] for key, pair in changes.get("params", {}).items()
     ]
     yield from _section("Params", ("key", "before", "after"), settings)
 
 
-def _listed(title: str, columns: Sequence[str], rows: Sequence[Changes]) -> Iterator[str]:
+def _models(changes: Changes) -> Iterator[tuple[str, str]]:
+    """Tell the headlines of every model, then all other metrics."""
+    metrics, compared = changes.get("metrics", {}), changes.get("comparison", {})
+    header = ("model", "metric", "before", "after", "same clips: difference", "in words")
+    rows = {
+        (model, name): _metric(model, name, metrics.get(model, {}).get(name), found)
+        for model in sorted({*metrics, *compared})
+        for found in [compared.get(model, {}).get("metrics", {})]
+        for name in dict.fromkeys([*HEADLINES, *metrics.get(model, {}), *found])
+        if name in metrics.get(model, {}) or name in found
+    }
+    yield from _section("Models", header, [row for (_, name), row in rows.items() if name in HEADLINES])
+    sizes = [f"{code(model)}: {found['clips']} clips, {found['groups']} groups" for model, found in compared.items()]
+    if sizes:
+        yield (
+            "how models were compared",
+            f"Differences are of the clips that both revisions predict ({'; '.join(sizes)}), by the later labels, with "
+            "95 % intervals from resampled groups. More than noise is what swapping old and new, group by group, makes "
+            "in fewer than 5 of 100 cases. The luck of a training run comes on top.",
+        )
+    yield from _section("Other metrics", header, [row for (_, name), row in rows.items() if name not in HEADLINES])
+
+
+def _metric(model: str, name: str, pair: Changes | None, compared: Changes) -> list[str]:
+    pair, paired = pair or {"before": None, "after": None, "difference": None}, compared.get(name)
+    cells = [code(model), code(name), _figure(pair["before"]), _figure(pair["after"])]
+    if paired is None:
+        return [*cells, "-", "-"]
+    return [*cells, _signed(paired["difference"]) + _interval(paired, "+.3f"), effect(name, paired)]
+
+
+def _attribution(compared: Changes) -> Iterator[tuple[str, str]]:
+    rows = [
+        [code(model), code(name), *(_number(cells[whose][when]) for whose in cells for when in cells[whose])]
+        for model, found in compared.items()
+        for name, cells in found.get("attribution", {}).items()
+    ]
+    header = ("model", "metric", "old model, old labels", "old, new", "new, old", "new model, new labels")
+    yield from _section("Labels of judged clips changed: what comes from them, what from the model", header, rows)
+
+
+def _labels(title: str, clips: Sequence[Changes]) -> Iterator[tuple[str, str]]:
+    rows = [
+        [
+            *(_text(clip[column]) for column in ("clip_id", "file", "fold")),
+            *(f"{_text(clip[when]['label'])} {_text(clip[when]['origin'])}" for when in ("before", "after")),
+            ", ".join(_said(answer) for answer in clip["answers"]) or "-",
+        ]
+        for clip in clips
+    ]
+    yield from _section(title, ("clip_id", "file", "fold", "before", "after", "answers"), rows)
+
+
+def _said(answer: Changes) -> str:
+    return f"{_text(answer['answer'])} by {_text(answer['annotator'])} {_text(answer['shown'])}"
+
+
+def _answers(answers: Changes) -> Iterator[tuple[str, str]]:
+    rows = []
+    added = answers.get("added", [])
+    for annotator in sorted({answer["annotator"] for answer in added}):
+        theirs = [answer for answer in added if answer["annotator"] == annotator]
+        shown = Counter(answer["shown"] for answer in theirs)
+        said = Counter(answer["answer"] for answer in theirs)
+        counted = ", ".join(f"{count} {_text(answer)}" for answer, count in sorted(said.items()))
+        rows.append([_text(annotator), str(len(theirs)), str(shown["blind"]), str(shown["hinted"]), counted])
+    yield from _section("New answers", ("annotator", "answers", "blind", "hinted", "said"), rows)
+    columns = ("clip_id", "annotator", "reviewed_utc", "answer", "shown")
+    yield from _listed("Answers gone or altered", columns, answers.get("removed", []))
+
+
+def _agreement(agreement: Changes) -> Iterator[tuple[str, str]]:
+    words = {
+        "clips": "clips that two people or more answered",
+        "agreeing_pairs": "pairs of answers that are the same",
+        "alpha": "Krippendorff's alpha",
+        "given_blind": "answers like the given label, not shown",
+        "given_hinted": "answers like the given label, shown",
+    }
+    rows = [
+        [words[name], *(_number(agreement[when][name]) for when in ("before", "after"))] for name in words if agreement
+    ]
+    yield from _section("Agreement of annotators", ("figure", "before", "after"), rows)
+
+
+def _listed(title: str, columns: Sequence[str], rows: Sequence[Changes]) -> Iterator[tuple[str, str]]:
     return _section(title, columns, [[_text(row.get(column, "")) for column in columns] for row in rows])
 
 
-def _moved(title: str, clips: Sequence[Changes], columns: Sequence[str] = ()) -> Iterator[str]:
-    """Tell the clips whose state changed; the state is a text or has `columns`."""
-
-    def state(value: Changes | str) -> str:
-        return " ".join(_text(value[column]) for column in columns) if isinstance(value, dict) else _text(value)
-
-    rows = [
-        [_text(clip["clip_id"]), _text(clip["file"]), state(clip["before"]), state(clip["after"])] for clip in clips
-    ]
-    return _section(title, ("clip_id", "file", "before", "after"), rows)
+def _moved(title: str, clips: Sequence[Changes]) -> Iterator[tuple[str, str]]:
+    return _listed(title, ("clip_id", "file", "before", "after"), clips)
 
 
-def _balance(balance: Changes) -> Iterator[str]:
+def _balance(balance: Sequence[Changes]) -> Iterator[tuple[str, str]]:
     columns = ("clips", "minutes", "groups")
     rows = [
         [
-            code(label) if label else "not labelled",
-            *(f"{pair['before'][name]:g} → {pair['after'][name]:g}" for name in columns),
+            row["split"],
+            code(row["label"]) if row["label"] else "not labelled",
+            *(f"{row['before'][name]:g} → {row['after'][name]:g}" for name in columns),
         ]
-        for label, pair in balance.items()
+        for row in balance
     ]
-    return _section("Class balance", ("label", *columns), rows)
+    return _section("Class balance", ("split", "label", *columns), rows)
 
 
-def _metrics(metrics: Changes) -> Iterator[str]:
-    rows = [
-        [code(model), code(name), _figure(pair["before"]), _figure(pair["after"]), _signed(pair["difference"])]
-        for model, changed in metrics.items()
-        for name, pair in changed.items()
-    ]
-    return _section("Metrics", ("model", "metric", "before", "after", "difference"), rows)
-
-
-def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[tuple[str, str]]:
     """Yield the table under its title, which holds no text of the data, folded when long; nothing without rows."""
     if rows:
         more = f"\n\nand {len(rows) - SHOWN} more; `--json` has them all" if len(rows) > SHOWN else ""
         body = table(header, rows[:SHOWN]) + more
         folded = f"<details><summary>{title} ({len(rows)})</summary>\n\n{body}\n\n</details>"
-        yield folded if len(rows) > UNFOLDED else f"**{title}**\n\n{body}"
+        yield title, folded if len(rows) > UNFOLDED else f"**{title}**\n\n{body}"
 
 
 def _figure(figure: Changes | None) -> str:
     """Return a metric's value with its interval, where it has one."""
     if figure is None:
         return "-"
-    value, ends = figure.get("value"), [figure.get("low"), figure.get("high")]
-    interval = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if all(isinstance(end, float) for end in ends) else ""
+    value = figure.get("value")
     if isinstance(value, str):
         return code(value)
-    return f"{value:.3f}{interval}" if isinstance(value, float) else _json(value)
+    return f"{value:.3f}{_interval(figure, '.3f')}" if isinstance(value, float) else _json(value)
+
+
+def _interval(figure: Changes, how: str) -> str:
+    ends = [figure.get("low"), figure.get("high")]
+    return f" [{ends[0]:{how}}, {ends[1]:{how}}]" if all(isinstance(end, float) for end in ends) else ""
 
 
 def _signed(difference: float | None) -> str:
-    return "-" if difference is None else f"{difference:+.3g}"
+    return "-" if difference is None else f"{difference:+.3f}"
+
+
+def _number(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.3f}" if isinstance(figure, float) else str(figure)
 
 
 def _text(text: str) -> str:
-    return code(text) if text else "-"
+    return code(text if len(text) <= CELL else f"{text[:CELL]}...") if text else "-"
 
 
 def _json(value: object) -> str:

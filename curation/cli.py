@@ -11,7 +11,9 @@ COMMANDS = {  # in the order of work
     "push": ("curation.push", "Bring the Label Studio project up to date with the queue."),
     "pull": ("curation.pull", "Bring people's answers home, from the server or from an export."),
     "status": ("curation.status", "Say how far people are with the queue."),
-    "diff": ("curation.diff", "Say what changed in data, metrics and params between two revisions."),
+    "diff": ("training.review", "Say what changed in data, metrics and params between two revisions."),
+    "merge": ("curation.merge", "Merge the answers of two branches; git calls it."),
+    "seal": ("curation.seal", "Seal the test set, so that no change to it goes unsaid."),
     "gate": ("curation.gate", "Pass or fail the models of this revision."),
 }
 

@@ -1,116 +1,114 @@
 """Say what changed in data, metrics and params between two revisions."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import click
+import numpy as np
+import pandas as pd
 
-from curation import params, versions
-from curation.changes import Changes, markdown
-from curation.snapshot import Row, Snapshot, parse
+from curation.agreement import agreement
+from curation.snapshot import REJECTS, REVIEWS, Snapshot
+from curation.verdict import Changes
 
-EPILOG = """\b
-A and B are branches, tags or commits. Without A: where this branch left main.
-Without B: the files as they are here.
-
-\b
-Examples:
-  earmark diff                     this branch, with what is not committed
-  earmark diff HEAD                what is not committed
-  earmark diff v1 v2 > review.md   two releases
-  earmark diff --json main HEAD
-
-\b
-Exit status: 0 done; 1 something changed, with --exit-code; 2 no such revision,
-or one that cannot be read; 130 interrupted.
-"""
+TEST = "-1"
+NO_SIZE = {"clips": 0, "minutes": 0.0, "groups": 0}
 
 
 def diff(before: Snapshot, after: Snapshot) -> Changes:
     """Return what changed, as JSON: a key for each kind of change, and none where nothing changed.
 
     `diff(b, a)` is `diff(a, b)` with `added` and `removed`, `before` and `after`, and the sign of `difference`
-    swapped. Files of clips are named as in `after`.
+    swapped. Files of clips are named as in `after`. docs/review.md describes every key.
     """
+    place = before.clips.index.get_indexer(after.clips.index)
+    gone = np.setdiff1d(np.arange(len(before.clips)), place)
+    old, new = before.clips.iloc[place[place >= 0]], after.clips[place >= 0]  # the clips that both have
     changes: Changes = {
-        "clips": _only(_clips(before), _clips(after)),
-        "labels": _by_clip(before, after, _label),
-        "rejects": _only(before.rejects, after.rejects),
-        "balance": _balance(before, after),
-        "sources": _by_clip(before, after, _source),
-        "folds": _by_clip(before, after, _fold),
-        "train": _by_clip(before, after, _use),
+        "clips": _present({"added": _listed(after.clips[place < 0]), "removed": _listed(before.clips.iloc[gone])}),
+        "labels": _labels(old, new, before.reviews, after.reviews),
+        "answers": _only(before.reviews, after.reviews, list(REVIEWS)),
+        "agreement": _agreement(before, after),
+        "rejects": _only(before.rejects, after.rejects, list(REJECTS)),
+        "balance": _balance(before.clips, after.clips),
+        "files": _moved(old, new, "file"),
+        "groups": _moved(old, new, "group"),
+        "folds": _moved(old, new, "fold"),
+        "train": _moved(old, new, "use"),
         "metrics": _metrics(before, after),
         "params": _pairs(_settings(before), _settings(after)),
     }
-    return {kind: change for kind, change in changes.items() if change}
+    return _present(changes)
 
 
-def _only(before: Mapping[Any, Row], after: Mapping[Any, Row]) -> Changes:
-    found = {
-        "added": [dict(after[key]) for key in sorted(after.keys() - before)],
-        "removed": [dict(before[key]) for key in sorted(before.keys() - after)],
-    }
-    return {way: rows for way, rows in found.items() if rows}
+def _listed(clips: pd.DataFrame) -> list[Changes]:
+    return records(clips[["file", "label", "group", "fold"]].reset_index())
 
 
-def _clips(one: Snapshot) -> dict[str, Row]:
-    return {
-        clip_id: {"clip_id": clip_id, "file": row.get("file", ""), "label": one.label(clip_id)}
-        for clip_id, row in one.clips.items()
-    }
+def records(table: pd.DataFrame) -> list[Changes]:
+    """Return the rows of a table as mappings."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
 
 
-def _by_clip(before: Snapshot, after: Snapshot, look: Callable[[Snapshot, str], Any]) -> list[Changes]:
-    """Return what `look` sees changed in the clips that both revisions have."""
-    both = sorted(before.clips.keys() & after.clips)
-    seen = ((clip_id, look(before, clip_id), look(after, clip_id)) for clip_id in both)
+def _present(found: Changes) -> Changes:
+    return {key: rows for key, rows in found.items() if rows}
+
+
+def _only(before: pd.DataFrame, after: pd.DataFrame, key: list[str]) -> Changes:
+    """Return the rows whose `key` one of the tables has alone."""
+    old, new = before.set_index(key).index, after.set_index(key).index
+    return _present(
+        {
+            "added": records(after[old.get_indexer(new) < 0].sort_values(key)),
+            "removed": records(before[new.get_indexer(old) < 0].sort_values(key)),
+        }
+    )
+
+
+def _labels(old: pd.DataFrame, new: pd.DataFrame, *reviews: pd.DataFrame) -> list[Changes]:
+    """Return the clips whose label or its origin changed, with all answers to them."""
+    columns = ["label", "origin"]
+    changed = (old["label"] != new["label"]) | (old["origin"] != new["origin"])
+    every = pd.concat(reviews).drop_duplicates()
+    asked = every[every["clip_id"].isin(list(new.index[changed]))].sort_values(list(REVIEWS))
+    answers = {clip_id: records(rows) for clip_id, rows in asked.groupby("clip_id")}
+    named = records(new.loc[changed, ["file", "fold"]].reset_index())
+    states = (records(one.loc[changed, columns]) for one in (old, new))
     return [
-        {"clip_id": clip_id, "file": after.clips[clip_id].get("file", ""), "before": old, "after": new}
-        for clip_id, old, new in seen
-        if old != new
+        {**clip, "before": was, "after": now, "answers": answers.get(clip["clip_id"], [])}
+        for clip, was, now in zip(named, *states, strict=True)
     ]
 
 
-def _label(one: Snapshot, clip_id: str) -> Row:
-    return {"label": one.label(clip_id), "origin": one.labels.get(clip_id, {}).get("origin", "")}
+def _agreement(before: Snapshot, after: Snapshot) -> Changes:
+    found = {when: agreement(one.reviews, one.clips["given"]) for when, one in (("before", before), ("after", after))}
+    return dict(found) if found["before"] != found["after"] else {}
 
 
-def _source(one: Snapshot, clip_id: str) -> Row:
-    return {column: one.clips[clip_id].get(column, "") for column in ("file", "group")}
+def _moved(old: pd.DataFrame, new: pd.DataFrame, column: str) -> list[Changes]:
+    """Return the clips of both revisions whose `column` changed."""
+    moved = new["file"].to_frame().assign(before=old[column], after=new[column])
+    return records(moved[old[column] != new[column]].reset_index())
 
 
-def _fold(one: Snapshot, clip_id: str) -> str:
-    return one.folds.get(clip_id, {}).get("fold", "")
-
-
-def _use(one: Snapshot, clip_id: str) -> str:
-    """Return whether a clip is trained on, or why not; how often it is drawn is not told apart."""
-    row = one.train.get(clip_id, {})
-    return row.get("why", "") if row.get("times", "0") == "0" else "used"
-
-
-def _balance(before: Snapshot, after: Snapshot) -> Changes:
+def _balance(before: pd.DataFrame, after: pd.DataFrame) -> list[Changes]:
+    """Return clips, minutes and groups by split and label, all of them when one of them changed."""
     old, new = _sizes(before), _sizes(after)
-    none = {"clips": 0, "minutes": 0.0, "groups": 0}
-    labels = sorted(old.keys() | new) if old != new else []
-    return {label: {"before": old.get(label, none), "after": new.get(label, none)} for label in labels}
-
-
-def _sizes(one: Snapshot) -> dict[str, dict[str, float]]:
-    clips: dict[str, list[str]] = {}
-    for clip_id in sorted(one.clips):
-        clips.setdefault(one.label(clip_id), []).append(clip_id)
-    return {
-        label: {
-            "clips": len(ids),
-            "minutes": round(sum(one.duration_s[clip_id] for clip_id in ids) / 60, 3),
-            "groups": len({one.clips[clip_id].get("group") for clip_id in ids}),
+    return [
+        {
+            "split": split,
+            "label": label,
+            "before": old.get((split, label), NO_SIZE),
+            "after": new.get((split, label), NO_SIZE),
         }
-        for label, ids in clips.items()
-    }
+        for split, label in sorted(old.keys() | new if old != new else ())
+    ]
+
+
+def _sizes(clips: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
+    split = pd.Series(np.where(clips["fold"] == TEST, "test", "training"), clips.index, name="split")
+    by = clips.groupby([split, "label"])
+    sizes = zip(by.size(), (by["duration_s"].sum() / 60).round(3), by["group"].nunique(), strict=True)
+    return {key: dict(zip(NO_SIZE, size, strict=True)) for key, size in zip(by.size().index, sizes, strict=True)}
 
 
 def _metrics(before: Snapshot, after: Snapshot) -> Changes:
@@ -155,57 +153,3 @@ def _pairs(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> dict[Any, Cha
     keys = dict.fromkeys([*after, *before])
     pairs = {key: {"before": before.get(key), "after": after.get(key)} for key in keys}
     return {key: pair for key, pair in pairs.items() if pair["before"] != pair["after"]}
-
-
-def _snapshot(revision: str | None, data: Path, metrics: Path) -> Snapshot:
-    """Return what `revision` (None: the workspace) holds."""
-    commit = None if revision is None else versions.resolve(revision)
-    paths = {name: data / f"{name}.csv" for name in ("clips", "labels", "rejects", "folds", "train")}
-    paths |= {"metrics": metrics, "params": params.PATH}
-    texts = {name: versions.read(path, commit) for name, path in paths.items()}
-    if not any(texts.values()):
-        raise versions.RevisionError(
-            f"{revision or 'This folder'} has none of {', '.join(map(str, paths.values()))}. "
-            "Run this in the folder of dvc.yaml, and name a revision that has them."
-        )
-    try:
-        return parse(texts)
-    except ValueError as error:
-        name, _, why = str(error).partition(": ")
-        place = f"{paths[name]} of {revision}" if revision else str(paths[name])
-        raise versions.RevisionError(f"{place} cannot be read: {why}. `git log -- {paths[name]}` shows it.") from error
-
-
-@click.command(epilog=EPILOG)
-@click.argument("before", metavar="[A]", required=False)
-@click.argument("after", metavar="[B]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON, all of them.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 when anything changed.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), default="data", show_default=True, help="Where the tables are."
-)
-@click.option(
-    "--metrics", type=click.Path(path_type=Path), default="reports/metrics.json", show_default=True, help="The metrics."
-)
-@click.pass_context
-def main(
-    context: click.Context,
-    before: str | None,
-    after: str | None,
-    as_json: bool,
-    exit_code: bool,
-    data: Path,
-    metrics: Path,
-) -> None:
-    """Say what changed in clips, labels, metrics and params from revision A to B, as Markdown."""
-    before = before or versions.branching_point()[:10]
-    changes = diff(_snapshot(before, data, metrics), _snapshot(after, data, metrics))
-    if as_json:
-        click.echo(json.dumps(changes, indent=2, default=str))
-    else:
-        click.echo(markdown(changes, before=before, after=after or "the files here"))
-    context.exit(1 if exit_code and changes else 0)
-
-
-if __name__ == "__main__":
-    main()

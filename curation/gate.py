@@ -1,4 +1,4 @@
-"""Pass or fail the models: none may be collapsed or at chance, and their metrics must keep to their bounds."""
+"""Pass or fail the models: none collapsed or at chance, metrics within their bounds, the test set as it was sealed."""
 
 import json
 import operator
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from curation import params
+from curation import params, seal, tables, versions
 
 
 class Params(params.Section):
@@ -22,7 +22,7 @@ class Params(params.Section):
 
 @dataclass(frozen=True)
 class Check:
-    """One demand on one model."""
+    """One demand on one model, or on the test set."""
 
     model: str
     passed: bool
@@ -51,6 +51,22 @@ def _checks(model: str, measured: Mapping[str, Any], p: Params) -> Iterator[Chec
             got = figure.get(end)  # None: too few groups for an interval
             passed = got is not None and holds(got, bound)
             yield Check(model, passed, f"{_words(name, figure)}, {wanted} {bound:g}")
+
+
+def _sealed(data: Path) -> Iterator[Check]:
+    """Yield whether the test set is the one sealed last, and whether older seals still stand; nothing without seals."""
+    path, subject = data / "seal.csv", "test set"
+    try:
+        rewritten = seal.rewritten(path)
+    except versions.RevisionError:  # nothing to compare with: no git, or no main
+        rewritten = False
+    if rewritten:
+        yield Check(subject, False, f"{path} may only grow, but rows of main were altered or are gone: restore them")
+    if path.exists():
+        seals = tables.read(path, tables.SEAL)
+        labels, folds = tables.read(data / "labels.csv", tables.LABELS), tables.read(data / "folds.csv", tables.FOLDS)
+        why = seal.broken(seals, *seal.fingerprint(labels, folds)) if len(seals) else "no seal"
+        yield Check(subject, not why, why or f"as sealed on {seals['date'].iloc[-1]}: {seals['reason'].iloc[-1]!r}")
 
 
 def _figure(name: str, model: str, measured: Mapping[str, Any]) -> Mapping[str, float | None]:
@@ -92,10 +108,13 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     show_default=True,
     help="What stage `evaluate` wrote.",
 )
+@click.option(
+    "--data", type=click.Path(path_type=Path), default="data", show_default=True, help="Where the tables are."
+)
 @click.pass_context
-def main(context: click.Context, metrics: Path) -> None:
-    """Pass or fail the models; exits 1 when one fails."""
-    checks = gate(_read(metrics), Params.load("gate"))
+def main(context: click.Context, metrics: Path, data: Path) -> None:
+    """Pass or fail the models, and the seal of the test set; exits 1 when one fails."""
+    checks = [*gate(_read(metrics), Params.load("gate")), *_sealed(data)]
     for check in checks:
         click.echo(f"{'pass' if check.passed else 'FAIL'}  {check.model}: {check.words}")
     context.exit(0 if all(check.passed for check in checks) else 1)

@@ -1,81 +1,125 @@
 """The tables, metrics and params of one revision, read leniently: an older one may have had other columns."""
 
-import csv
 import io
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 import yaml
 
-Row: TypeAlias = Mapping[str, str]
+REVIEWS = ("clip_id", "annotator", "reviewed_utc", "answer", "seconds", "shown", "note")
+REJECTS = ("file", "start_s", "label", "reason", "detail")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one revision holds; what it lacks is empty."""
+    """What one revision holds; what it lacks is empty. All cells but `duration_s` and probabilities are text."""
 
-    clips: Mapping[str, Row]  # by clip_id, as the next three
-    labels: Mapping[str, Row]
-    folds: Mapping[str, Row]
-    train: Mapping[str, Row]
-    rejects: Mapping[tuple[str, ...], Row]  # by file, start_s, reason
-    duration_s: Mapping[str, float]  # by clip_id
+    clips: pd.DataFrame  # by clip_id: file, given, label, origin, group, fold, use, duration_s
+    reviews: pd.DataFrame  # columns as in `tables.REVIEWS`
+    rejects: pd.DataFrame  # columns as in `tables.REJECTS`
+    flags: pd.DataFrame  # columns as in `tables.FLAGS`
+    predictions: Mapping[str, pd.DataFrame]  # by model, `scores` among them: clip_id, and a probability a class
     metrics: Mapping[str, Any]  # by model, nested
     params: Mapping[str, Any]  # by section, nested
 
-    def label(self, clip_id: str) -> str:
-        """Return the label of a clip today, or the given one when there is no table of labels."""
-        return self.labels.get(clip_id, self.clips[clip_id]).get("label", "")
 
-
-def parse(texts: Mapping[str, str | None]) -> Snapshot:
-    """Return what these files say: their texts by the name of the field; None, there is no such file.
+def parse(texts: Mapping[str, bytes | None]) -> Snapshot:
+    """Return what these files say: their content by their name without ending; None, there is no such file.
 
     Raises:
-        ValueError: a text is not the CSV, JSON or YAML it should be; the message begins with its name.
+        ValueError: a content is not the CSV, JSON or YAML it should be; the message begins with its name.
     """
-    clips = _by_clip(texts, "clips")
+    models = {name.rpartition("/")[2]: name for name in texts if name == "scores" or name.startswith("predictions/")}
     return Snapshot(
-        clips=clips,
-        labels=_by_clip(texts, "labels"),
-        folds=_by_clip(texts, "folds"),
-        train=_by_clip(texts, "train"),
-        rejects=_rows(texts, "rejects", ("file", "start_s", "reason")),
-        duration_s={clip_id: _seconds(row) for clip_id, row in clips.items()},
+        clips=_clips(texts),
+        reviews=_table(texts, "reviews", REVIEWS, key=REVIEWS[:3]),
+        rejects=_table(texts, "rejects", REJECTS, key=("file", "start_s", "reason")),
+        flags=_table(texts, "flags", ("clip_id", "reason", "score", "suggested"), key=("clip_id", "reason")),
+        predictions={model: _probabilities(texts, name) for model, name in sorted(models.items())},
         metrics=_nested(texts, "metrics", _json),
         params=_nested(texts, "params", yaml.safe_load),
     )
 
 
-def _by_clip(texts: Mapping[str, str | None], name: str) -> dict[str, Row]:
-    return {clip_id: row for (clip_id,), row in _rows(texts, name, ("clip_id",)).items()}
+def _clips(texts: Mapping[str, bytes | None]) -> pd.DataFrame:
+    clips = _table(texts, "clips", ("clip_id", "file", "label", "group", "duration_s")).set_index("clip_id")
+    clips = clips.rename(columns={"label": "given"})
+
+    def beside(name: str, *columns: str) -> pd.DataFrame:
+        return _table(texts, name, ("clip_id", *columns)).set_index("clip_id").reindex(clips.index)
+
+    labels, train, groups = (
+        beside("labels", "label", "origin"),
+        beside("train", "times", "why"),
+        beside("groups", "group"),
+    )
+    used = ~train["times"].isin(["0", ""]) & train["times"].notna()
+    return clips.assign(
+        label=labels["label"].where(labels["label"].notna(), clips["given"]),
+        origin=labels["origin"].fillna(""),
+        group=groups["group"].where(groups["group"].notna(), clips["group"]),
+        fold=beside("folds", "fold")["fold"].fillna(""),
+        use=train["why"].fillna("").mask(used, "used"),
+        duration_s=_numbers(clips["duration_s"], "clips"),
+    )
 
 
-def _rows(texts: Mapping[str, str | None], name: str, key: tuple[str, ...]) -> dict[tuple[str, ...], Row]:
-    reader = csv.DictReader(io.StringIO(texts[name] or "", newline=""), restkey="", restval="", strict=True)
+def _probabilities(texts: Mapping[str, bytes | None], name: str) -> pd.DataFrame:
+    long = _table(texts, name, ("clip_id", "label", "probability"), key=("clip_id", "label"))
+    return long.assign(probability=_numbers(long["probability"], name)).pivot_table(
+        index="clip_id", columns="label", values="probability"
+    )
+
+
+def _table(
+    texts: Mapping[str, bytes | None], name: str, columns: Sequence[str], *, key: Sequence[str] = ("clip_id",)
+) -> pd.DataFrame:
+    """Return these columns as text, empty where the file has no such column, sorted by `key`."""
+    content = texts.get(name)
+    if not content:
+        return pd.DataFrame({column: pd.Series(dtype="str") for column in columns})
     try:
-        rows = list(reader)
-    except csv.Error as error:
+        table = pyarrow.csv.read_csv(
+            io.BytesIO(content if content.endswith(b"\n") else content + b"\n"),  # a bare header is a table too
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=b'"' in content),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=columns,
+                include_missing_columns=True,
+                column_types=dict.fromkeys(columns, pa.string()),
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
         raise ValueError(f"{name}: {error}") from error
-    if missing := [column for column in key if rows and column not in rows[0]]:
+    if missing := [column for column in key if len(table) and table[column].null_count]:
         raise ValueError(f"{name}: the table has no column {missing[0]!r}")
-    return {tuple(row[column] for column in key): row for row in rows}
+    frame = table.to_pandas().fillna("").astype("str")
+    return _unique(frame, name, list(key))
 
 
-def _seconds(row: Row) -> float:
-    text = row.get("duration_s") or "0"
+def _unique(frame: pd.DataFrame, name: str, key: list[str]) -> pd.DataFrame:
+    if len(twice := frame.loc[frame.duplicated(key), key]):
+        raise ValueError(f"{name}: {'+'.join(key)} {tuple(twice.iloc[0])} stands twice")
+    ordered = len(key) == 1 and frame[key[0]].is_monotonic_increasing  # as earmark writes it; to sort takes seconds
+    return frame if ordered else frame.sort_values(key, ignore_index=True)
+
+
+def _numbers(cells: pd.Series, name: str) -> pd.Series:
+    numbers = pd.to_numeric(cells.replace("", "0"), errors="coerce")
+    if len(odd := cells[~np.isfinite(numbers)]):
+        raise ValueError(f"{name}: `{cells.name}` is {odd.iloc[0]!r}, not a number")
+    return numbers.astype("float64")
+
+
+def _nested(texts: Mapping[str, bytes | None], name: str, load: Callable[[bytes], Any]) -> Mapping[str, Any]:
     try:
-        return float(text) if math.isfinite(float(text)) else _refuse(text)
-    except ValueError as error:
-        raise ValueError(f"clips: `duration_s` is {text!r}, not a number") from error
-
-
-def _nested(texts: Mapping[str, str | None], name: str, load: Callable[[str], Any]) -> Mapping[str, Any]:
-    try:
-        value = load(texts[name] or "{}")
+        value = load(texts.get(name) or b"{}")
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{name}: {error}") from error
     if not isinstance(value, Mapping):
@@ -83,7 +127,7 @@ def _nested(texts: Mapping[str, str | None], name: str, load: Callable[[str], An
     return value
 
 
-def _json(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+def _json(text: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
     return json.loads(text, parse_constant=_refuse)
 
 

@@ -93,6 +93,17 @@ ANNOTATORS = Table(
     ("annotator",),
     {"annotator": Column("text", "the stable id"), "email": Column("text", "the address on the labelling server")},
 )
+SEAL = Table(
+    "seal.csv",
+    ("number",),
+    {
+        "number": Column("int", "from 0; the last seal counts, those before it are history"),
+        "date": Column("text", "when it was sealed, in UTC"),
+        "clips": Column("int", "clips of the test fold"),
+        "sha256": Column("text", "hash of their ids and labels"),
+        "reason": Column("text", "why the test set is as it is"),
+    },
+)
 CLIPS = Table(
     "clips.csv",
     ("clip_id",),

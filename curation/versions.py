@@ -1,9 +1,12 @@
 """Ask git and DVC, at the edge: a file as it was at a revision, and recordings into the cache."""
 
+import functools
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -65,32 +68,59 @@ def branching_point() -> str:
     raise RevisionError(f"There is no branch `main` to compare with: name a revision. {_known_revisions()}")
 
 
-def read(path: Path, commit: str | None) -> str | None:
-    """Return the text of `path` at `commit` (from `resolve`), None: in the workspace; None when it is not there.
+def read(path: Path, commit: str | None) -> bytes | None:
+    """Return the file `path` at `commit` (from `resolve`), None: in the workspace; None when it is not there.
+
+    What git does not have, but dvc.lock of that commit, comes from DVC's cache, or from its remote.
 
     Raises:
         RevisionError: git refuses the path.
-        click.ClickException: the file is not UTF-8.
+        FileNotFoundError: DVC knows the file, but neither cache nor remote has it.
     """
-    content = _in_workspace(path) if commit is None else _at_commit(path, commit)
-    try:
-        return None if content is None else content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise click.ClickException(f"{path} at {commit or 'the workspace'} is not UTF-8 ({error.reason}).") from error
+    if commit is None:
+        return path.read_bytes() if path.is_file() else None
+    entries = _tree(path, commit)
+    return _git("cat-file", "blob", entries[str(path)]).stdout if entries else _from_dvc(path, commit)
 
 
-def _in_workspace(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+def names(folder: Path, commit: str | None) -> list[str]:
+    """Return the names of the files that git has in `folder` at `commit`, or that lie there in the workspace."""
+    if commit is None:
+        return sorted(path.name for path in folder.glob("*") if path.is_file())
+    return sorted(Path(path).name for path in _tree(f"{folder}/", commit))
 
 
-def _at_commit(path: Path, commit: str) -> bytes | None:
-    entry = _git("ls-tree", "-z", commit, "--", str(path))
-    if entry.returncode:
-        raise RevisionError(f"git cannot look up {path}: {entry.stderr.decode(errors='replace').strip()}")
-    if not entry.stdout:
+def uncommitted(paths: Collection[Path]) -> list[str]:
+    """Return which of `paths`, or what in them, differs from the last commit."""
+    status = _git("status", "--porcelain", "-z", "--no-renames", "--", *map(str, paths)).stdout.decode(errors="replace")
+    return sorted(entry[3:] for entry in status.split("\0") if entry)
+
+
+def _tree(path: Path | str, commit: str) -> dict[str, str]:
+    """Return the blobs at `path`, or in it when it ends with a slash, by their names relative to where we are."""
+    listed = _git("ls-tree", "-z", commit, "--", str(path))
+    if listed.returncode:
+        raise RevisionError(f"git cannot look up {path}: {listed.stderr.decode(errors='replace').strip()}")
+    entries = (entry.partition("\t") for entry in listed.stdout.decode(errors="replace").split("\0") if entry)
+    return {name: what.split()[2] for what, _, name in entries if what.split()[1] == "blob"}
+
+
+def _from_dvc(path: Path, commit: str) -> bytes | None:
+    lock = _git("cat-file", "blob", f"{commit}:./dvc.lock").stdout.decode(errors="replace")
+    if not any(f"path: {tracked}\n" in lock for tracked in (path, path.parent)):
         return None
-    blob = entry.stdout.split(b"\t")[0].split()[2].decode()
-    return _git("cat-file", "blob", blob).stdout
+    try:
+        content: bytes = _file_system(commit).cat_file(str(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} at {commit[:10]} is not in DVC's cache") from error
+    return content
+
+
+@functools.cache
+def _file_system(commit: str) -> Any:  # noqa: ANN401 - DVC is not typed
+    from dvc.api import DVCFileSystem  # takes a second, and few need it
+
+    return DVCFileSystem(rev=commit)
 
 
 def _known_revisions() -> str:
@@ -98,7 +128,9 @@ def _known_revisions() -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     if not names:
         return "It has no commit yet: `git commit` first."
-    return f"Branches and tags: {', '.join(names[:SHOWN])}{more}. `git fetch` brings those of the server."
+    shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+    fetch = "This clone is shallow: `git fetch --unshallow origin main`" if shallow else "`git fetch`"
+    return f"Branches and tags: {', '.join(names[:SHOWN])}{more}. {fetch} brings those of the server."
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from training.metrics import Floats
 
@@ -79,11 +79,11 @@ def _bca(value: float, drawn: Floats, left_out: Floats) -> Estimate:
     if len(defined) < len(drawn) / 2:
         return Estimate(value, np.nan, np.nan)
     below = ((defined < value).mean() + (defined <= value).mean()) / 2
-    bias = norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
+    bias = ndtri(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
     pull = np.nanmean(left_out) - left_out[~np.isnan(left_out)]
     size = (pull**2).sum()
     acceleration = (pull**3).sum() / (6 * size**1.5) if size > 0 else 0.0
-    shifted = bias + norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    share = norm.cdf(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-9))  # beyond its pole: the extreme
+    shifted = bias + ndtri([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    share = ndtr(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-9))  # beyond its pole: the extreme
     low, high = np.quantile(defined, share)
     return Estimate(value, float(low), float(high))

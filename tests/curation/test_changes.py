@@ -1,107 +1,81 @@
 import re
+from pathlib import Path
+from typing import Any
 
-from curation.changes import SHOWN, UNFOLDED, markdown
-from curation.diff import diff
-from curation.snapshot import parse
+import pytest
 
-CLIPS = "clip_id,file,duration_s,label,group\n"
-BEFORE = {
-    "clips": CLIPS + "c1,a.wav,60,safe,g1\nc2,b.wav,30,harmful,g2\nc4,d.wav,60,harmful,g3\n",
-    "labels": "clip_id,label,origin\nc1,safe,given\nc2,harmful,given\nc4,harmful,given\n",
-    "rejects": None,
-    "folds": "clip_id,fold\nc1,0\nc2,1\nc4,0\n",
-    "train": "clip_id,times,why\nc1,1,kept\nc2,1,kept\nc4,1,kept\n",
-    "metrics": '{"cnn": {"collapsed": 0, "balanced_accuracy": {"value": 0.7, "low": 0.6, "high": 0.8}}}',
-    "params": "split: {folds: 5}\n",
-}
-AFTER = {
-    "clips": CLIPS + "c1,a.wav,60,safe,g1\nc2,b.wav,30,harmful,g2\nc5,e.wav,90,,g5\n",
-    "labels": "clip_id,label,origin\nc1,safe,review\nc2,safe,review\nc5,,none\n",
-    "rejects": "file,start_s,label,reason,detail\nd.wav,0,harmful,truncated,It ends early.\n",
-    "folds": "clip_id,fold\nc1,0\nc2,-1\nc5,0\n",
-    "train": "clip_id,times,why\nc1,0,flagged\nc2,1,kept\n",
-    "metrics": '{"cnn": {"collapsed": 1, "balanced_accuracy": {"value": 0.5, "low": 0.5, "high": 0.5}, "f1": 1}}',
-    "params": "split: {folds: 4}\n",
-}
-VERDICT = (
-    "**From `main` to `fix`:** clips: 1 added, 1 removed, 1 relabelled, "
-    "1 with their label from elsewhere, 1 newly rejected, 1 in another fold, 1 newly in or out of training; "
-    "params: 1 changed; "
-    "`cnn` collapsed `0` → `1`; "
-    "`cnn` balanced_accuracy 0.700 [0.600, 0.800] → 0.500 [0.500, 0.500]."
-)
-SECTIONS = """\
-**Clips added**
+from curation.changes import LIMIT, SHOWN, UNFOLDED, markdown
+from curation.verdict import Changes, verdict
 
-| clip_id | file    | label |
-| ------- | ------- | ----- |
-| `c5`    | `e.wav` | -     |
-
-**Clips removed**
-
-| clip_id | file    | label     |
-| ------- | ------- | --------- |
-| `c4`    | `d.wav` | `harmful` |
-
-**Clips relabelled**
-
-| clip_id | file    | before            | after           |
-| ------- | ------- | ----------------- | --------------- |
-| `c2`    | `b.wav` | `harmful` `given` | `safe` `review` |
-
-**Clips with their label from elsewhere**
-
-| clip_id | file    | before         | after           |
-| ------- | ------- | -------------- | --------------- |
-| `c1`    | `a.wav` | `safe` `given` | `safe` `review` |
-
-**Newly rejected**
-
-| file    | start_s | label     | reason      | detail           |
-| ------- | ------- | --------- | ----------- | ---------------- |
-| `d.wav` | `0`     | `harmful` | `truncated` | `It ends early.` |
-
-**Class balance**
-
-| label        | clips | minutes | groups |
-| ------------ | ----- | ------- | ------ |
-| not labelled | 0 → 1 | 0 → 1.5 | 0 → 1  |
-| `harmful`    | 2 → 0 | 1.5 → 0 | 2 → 0  |
-| `safe`       | 1 → 2 | 1 → 1.5 | 1 → 2  |
-
-**Clips in another fold**
-
-| clip_id | file    | before | after |
-| ------- | ------- | ------ | ----- |
-| `c2`    | `b.wav` | `1`    | `-1`  |
-
-**Clips newly in or out of training**
-
-| clip_id | file    | before | after     |
-| ------- | ------- | ------ | --------- |
-| `c1`    | `a.wav` | `used` | `flagged` |
-
-**Metrics**
-
-| model | metric              | before               | after                | difference |
-| ----- | ------------------- | -------------------- | -------------------- | ---------- |
-| `cnn` | `collapsed`         | `0`                  | `1`                  | +1         |
-| `cnn` | `balanced_accuracy` | 0.700 [0.600, 0.800] | 0.500 [0.500, 0.500] | -0.2       |
-| `cnn` | `f1`                | -                    | `1`                  | -          |
-
-**Params**
-
-| key           | before | after |
-| ------------- | ------ | ----- |
-| `split.folds` | `5`    | `4`   |"""
+ANSWER = {"clip_id": "c2", "annotator": "ann", "answer": "safe", "shown": "blind", "reviewed_utc": "2026-01-01"}
+SIZE = {"clips": 1, "minutes": 1.5, "groups": 1}
+CHANGES: dict[str, Any] = {
+    "clips": {
+        "added": [{"clip_id": "c5", "file": "e.wav", "label": "", "group": "g5", "fold": "0"}],
+        "removed": [{"clip_id": "c4", "file": "d.wav", "label": "harmful", "group": "g4", "fold": "1"}],
+    },
+    "labels": [
+        {
+            "clip_id": clip_id,
+            "file": "a.wav",
+            "fold": "-1",
+            "before": {"label": before, "origin": "given"},
+            "after": {"label": "safe", "origin": "review"},
+            "answers": answers,
+        }
+        for clip_id, before, answers in (("c1", "safe", []), ("c2", "harmful", [ANSWER]))
+    ],
+    "answers": {"added": [ANSWER], "removed": [ANSWER | {"answer": "harmful"}]},
+    "agreement": {
+        when: {"clips": 1, "agreeing_pairs": share, "alpha": None, "given_blind": 0.5, "given_hinted": 1.0}
+        for when, share in (("before", None), ("after", 0.25))
+    },
+    "rejects": {
+        "added": [
+            {"file": "d.wav", "start_s": "0", "label": "harmful", "reason": "truncated", "detail": "It ends early."}
+        ]
+    },
+    "balance": [{"split": "test", "label": "", "before": SIZE, "after": SIZE | {"clips": 2}}],
+    "groups": [{"clip_id": "c2", "file": "b.wav", "before": "g2", "after": "g9"}],
+    "folds": [{"clip_id": "c2", "file": "b.wav", "before": "1", "after": "-1"}],
+    "train": [{"clip_id": "c1", "file": "a.wav", "before": "used", "after": "flagged"}],
+    "metrics": {
+        "cnn": {
+            "collapsed": {"before": {"value": 0}, "after": {"value": 1}, "difference": 1},
+            "balanced_accuracy": {
+                "before": {"value": 0.7, "low": 0.6, "high": 0.8},
+                "after": {"value": 0.5, "low": 0.5, "high": 0.5},
+                "difference": -0.2,
+            },
+            "f1.safe": {"before": None, "after": {"value": 1}, "difference": None},
+        }
+    },
+    "params": {"split.folds": {"before": 5, "after": 4}},
+    "comparison": {
+        "cnn": {
+            "clips": 40,
+            "groups": 30,
+            "metrics": {
+                "balanced_accuracy": {
+                    "before": 0.75, "after": 0.5, "difference": -0.25, "low": -0.3, "high": -0.1, "p": 0.01
+                },
+                "brier": {"before": 0.5, "after": 0.25, "difference": -0.25, "low": -0.3, "high": -0.1, "p": 0.01},
+            },
+            "attribution": {
+                "mcc": {"before": {"before": 0.5, "after": 0.25}, "after": {"before": 0.75, "after": None}}
+            },
+        }
+    },
+}  # fmt: skip
+COMMENT = (Path(__file__).parent / "changes.md").read_text(encoding="utf-8")
 
 
 def test_every_kind_of_change_has_its_section() -> None:
-    assert markdown(diff(parse(BEFORE), parse(AFTER)), before="main", after="fix") == f"{VERDICT}\n\n{SECTIONS}"
+    assert markdown(CHANGES, before="main", after="fix", notes=["Something lacks."]) + "\n" == COMMENT
 
 
 def test_nothing_changed_is_one_line() -> None:
-    assert markdown({}, before="v1", after="v2") == "**From `v1` to `v2`:** nothing changed."
+    assert markdown({}, before="v1", after="v2") == "**Nothing changed.** From `v1` to `v2`: nothing changed."
 
 
 def added(count: int, file: str = "a.wav") -> str:
@@ -118,28 +92,52 @@ def test_long_lists_are_folded_and_longer_ones_cut_and_counted() -> None:
     assert (f"`c{SHOWN - 1:02}`" in cut, f"`c{SHOWN:02}`" in cut) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"difference": 0.1, "low": 0.01, "high": 0.2, "p": 0.02}, "better"),
+        ({"difference": -0.1, "low": -0.2, "high": -0.01, "p": 0.02}, "worse"),
+        ({"difference": 0.1, "low": 0.01, "high": 0.2, "p": 0.06}, "may be noise"),
+        ({"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}, "the same"),
+        ({"difference": 0.1, "low": None, "high": None, "p": None}, "too few groups to tell"),
+    ],
+)
+def test_the_verdict_says_in_words_whether_a_difference_is_more_than_noise(figures: Changes, words: str) -> None:
+    changes = {"comparison": {"cnn": {"clips": 9, "groups": 9, "metrics": {"balanced_accuracy": figures}}}}
+    assert verdict(changes) == f"Balanced accuracy on the same clips: `cnn` {words}."
+
+
+def test_the_longest_texts_make_no_longer_comment_than_a_server_takes_and_say_what_is_left_out() -> None:
+    long = "`" * 9999
+    row = dict.fromkeys(("clip_id", "file", "label", "group", "fold", "start_s", "reason", "detail"), long)
+    changes = {
+        "clips": {"added": [row] * 99, "removed": [row] * 99},
+        "rejects": {"added": [row] * 99, "removed": [row] * 99},
+        "params": {f"{number}{long}": {"before": long, "after": long} for number in range(99)},
+    }
+    text = markdown(changes, before=long, after=long)
+    assert 30_000 < len(text) < LIMIT
+    assert "<details><summary>Clips added (99)</summary>" in text
+    assert text.endswith(
+        "Left out for length: Newly rejected, No longer rejected, Params. `earmark diff --json` has all."
+    )
+
+
+def replaced(value: Any, text: str) -> Any:
+    """Return changes whose every text, models and params included, is `text`."""
+    fixed = {"before", "after", "balanced_accuracy", "brier", "mcc"}
+    if isinstance(value, list):
+        return [replaced(item, text) for item in value]
+    if isinstance(value, dict):
+        inner = {"cnn", "f1.safe", "split.folds"}
+        return {text if key in inner else key: replaced(item, text) for key, item in value.items()}
+    return text if isinstance(value, str) and value not in fixed | {"test"} else value
+
+
 def test_text_of_the_data_has_no_effect_wherever_it_stands() -> None:
     evil = "</details><script>x</script>|`@you\n# \u202e"
     shown = r"`` </details><script>x</script>\u007c`@you\u000a# \u202e ``"
-    row = {"clip_id": evil, "file": evil, "label": evil, "start_s": evil, "reason": evil, "detail": evil}
-    moved = {"clip_id": evil, "file": evil, "before": evil, "after": evil}
-    states = {"before": {"label": evil, "origin": evil}, "after": {"label": "", "origin": evil}}
-    size = {"clips": 1, "minutes": 1.0, "groups": 1}
-    text = markdown(
-        {
-            "clips": {"added": [row], "removed": [row]},
-            "labels": [moved | states],
-            "rejects": {"added": [row], "removed": [row]},
-            "balance": {evil: {"before": size, "after": size}},
-            "sources": [moved | {"before": {"file": evil, "group": evil}, "after": {"file": evil, "group": evil}}],
-            "folds": [moved],
-            "train": [moved],
-            "metrics": {evil: {evil: {"before": {"value": evil}, "after": {"value": [evil]}, "difference": None}}},
-            "params": {evil: {"before": evil, "after": {evil: evil}}},
-        },
-        before=evil,
-        after=evil,
-    )
+    text = markdown(replaced(CHANGES, evil), before=evil, after=evil)
     assert text.count(shown) > 30
     escaped_again = text.replace(shown, "").replace(r"\u007c", "")
     outside_code = re.sub(r"(`+).*?(?<!`)\1(?!`)", "", escaped_again)

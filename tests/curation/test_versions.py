@@ -26,7 +26,7 @@ def commit(text: str, path: Path = TABLE) -> str:
 def test_a_file_is_read_as_it_was_at_each_revision_and_in_the_workspace() -> None:
     first, second = commit("one\n"), commit("two\n")
     TABLE.write_text("three\n")
-    assert [versions.read(TABLE, commit) for commit in (first, second, None)] == ["one\n", "two\n", "three\n"]
+    assert [versions.read(TABLE, commit) for commit in (first, second, None)] == [b"one\n", b"two\n", b"three\n"]
 
 
 @pytest.mark.usefixtures("repository")
@@ -38,15 +38,17 @@ def test_a_file_that_is_not_there_is_none() -> None:
 def test_paths_are_relative_to_where_one_stands(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = commit("one\n")
     monkeypatch.chdir(repository / "data")
-    assert versions.read(Path("labels.csv"), first) == "one\n"
+    assert versions.read(Path("labels.csv"), first) == b"one\n"
 
 
 @pytest.mark.usefixtures("repository")
-def test_a_byte_order_mark_is_taken_off_and_other_encodings_are_refused() -> None:
-    assert versions.read(TABLE, commit("\ufeffone\n")) == "one\n"
-    TABLE.write_bytes("gr\xfcn".encode("latin-1"))
-    with pytest.raises(click.ClickException, match=re.escape("data/labels.csv at the workspace is not UTF-8")):
-        versions.read(TABLE, None)
+def test_the_files_of_a_folder_are_those_of_the_revision_and_what_is_not_committed_is_told() -> None:
+    first = commit("one\n")
+    Path("data/new.csv").write_text("new\n")
+    assert versions.names(Path("data"), first) == ["labels.csv"]
+    assert versions.names(Path("data"), None) == ["labels.csv", "new.csv"]
+    assert versions.names(Path("elsewhere"), None) == versions.names(Path("elsewhere"), first) == []
+    assert versions.uncommitted([Path("data")]) == ["data/new.csv"]
 
 
 @pytest.mark.usefixtures("repository")

@@ -1,0 +1,56 @@
+"""How far the people who answered agree, and how often they say what they were shown."""
+
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+
+NO_ANSWER = ("unsure", "skipped", "deleted")
+
+
+class Agreement(TypedDict):
+    """Of the newest answers; None where there is nothing to divide by."""
+
+    clips: int  # answered by two annotators or more
+    agreeing_pairs: float | None  # share of the pairs of answers to one clip that are the same
+    alpha: float | None  # Krippendorff's: 1 perfect, 0 as by chance
+    given_blind: float | None  # share of the answers that equal the given label, which was not shown
+    given_hinted: float | None  # the same where it was shown
+
+
+def agreement(reviews: pd.DataFrame, given: pd.Series) -> Agreement:
+    """Return how far annotators agree with one another, and with the given label.
+
+    Alpha is the one for nominal data with any number of annotators (Krippendorff 2011, "Computing Krippendorff's
+    alpha-reliability").
+
+    Args:
+        reviews: columns clip_id, annotator, reviewed_utc, answer, shown.
+        given: the given label by clip_id.
+    """
+    newest = reviews.sort_values("reviewed_utc", kind="stable").drop_duplicates(["clip_id", "annotator"], keep="last")
+    newest = newest[~newest["answer"].isin(NO_ANSWER)]
+    counts = pd.crosstab(newest["clip_id"], newest["answer"]).to_numpy(dtype=np.float64)
+    counts = counts[counts.sum(axis=1) > 1]
+    answers = counts.sum(axis=1)
+    weighted = counts / (answers[:, None] - 1)
+    coincidences = weighted.T @ counts - np.diag(weighted.sum(axis=0))
+    by_chance = answers.sum() ** 2 - (counts.sum(axis=0) ** 2).sum()
+    apart = coincidences.sum() - np.trace(coincidences)
+    pairs, same = (answers * (answers - 1)).sum(), (counts * (counts - 1)).sum()
+    as_given = newest["answer"] == newest["clip_id"].map(given)
+    return {
+        "clips": len(counts),
+        "agreeing_pairs": _rounded(same / pairs) if pairs else None,
+        "alpha": _rounded(1 - (answers.sum() - 1) * apart / by_chance) if by_chance else None,
+        "given_blind": _share(as_given[newest["shown"] == "blind"]),
+        "given_hinted": _share(as_given[newest["shown"] == "hinted"]),
+    }
+
+
+def _share(truth: pd.Series) -> float | None:
+    return _rounded(truth.mean()) if len(truth) else None
+
+
+def _rounded(figure: float) -> float:
+    return float(f"{figure:.6g}")

@@ -1,0 +1,84 @@
+"""Say in a sentence or two what a change of data comes to."""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from curation.markdown import code
+
+Changes: TypeAlias = dict[str, Any]  # JSON, made by `curation.diff` and `training.compare`; see docs/review.md
+
+HEADLINE = "balanced_accuracy"  # the metric that the verdict goes by: of a dozen, one would differ by chance
+NOISE = 0.05  # a difference that chance makes more often may be noise
+LOWER_IS_BETTER = ("brier", "ece")
+
+
+def verdict(changes: Changes) -> str:
+    """Return in a sentence or two, as Markdown, what whoever approves the change must know."""
+    if not changes:
+        return "Nothing changed."
+    alarms = "; ".join(_alarms(changes))
+    said = [f"Look twice: {alarms}."] if alarms else []
+    compared = changes.get("comparison", {})
+    effects = [f"{code(model)} {effect(HEADLINE, found['metrics'][HEADLINE])}" for model, found in compared.items()]
+    said.append(f"Balanced accuracy on the same clips: {', '.join(effects)}." if effects else "No model to compare.")
+    return " ".join(said)
+
+
+def _alarms(changes: Changes) -> Iterator[str]:
+    if gone := changes.get("answers", {}).get("removed"):
+        yield f"{_many(len(gone), 'answer')} of people gone or altered"
+    if moved := [clip for clip in changes.get("folds", []) if clip["before"] and clip["after"]]:
+        yield f"{_many(len(moved), 'clip')} moved between folds"
+    if tested := [clip for clip in relabelled(changes) if clip["fold"] == "-1"]:
+        yield f"{_many(len(tested), 'test clip')} relabelled"
+    for model, metrics in changes.get("metrics", {}).items():
+        if ((metrics.get("collapsed") or {}).get("after") or {}).get("value") == 1:
+            yield f"{code(model)} has collapsed"
+
+
+def effect(name: str, figures: Changes) -> str:
+    """Return what a paired difference comes to, in words."""
+    if figures["p"] is None or figures["difference"] is None:
+        return "too few groups to tell"
+    if figures["difference"] == figures["low"] == figures["high"] == 0:
+        return "the same"
+    if figures["p"] > NOISE:
+        return "may be noise"
+    return "better" if (figures["difference"] > 0) != (name in LOWER_IS_BETTER) else "worse"
+
+
+def counts(changes: Changes) -> Iterator[str]:
+    """Yield how many clips, answers and params changed in which way."""
+    clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
+    counted = {
+        "relabelled": relabelled(changes),
+        "added": clips.get("added"),
+        "removed": clips.get("removed"),
+        "newly rejected": rejects.get("added"),
+        "no longer rejected": rejects.get("removed"),
+        "regrouped": changes.get("groups"),
+        "in another fold": changes.get("folds"),
+        "in another file": changes.get("files"),
+        "with their label from elsewhere": confirmed(changes),
+        "newly in or out of training": changes.get("train"),
+    }
+    if told := ", ".join(f"{len(found)} {what}" for what, found in counted.items() if found):
+        yield f"clips: {told}"
+    if answers := changes.get("answers", {}).get("added"):
+        yield _many(len(answers), "new answer")
+    if settings := changes.get("params"):
+        yield f"{_many(len(settings), 'param')} changed"
+
+
+def relabelled(changes: Changes) -> list[Changes]:
+    """Return the clips that have another label."""
+    return [clip for clip in changes.get("labels", []) if clip["before"]["label"] != clip["after"]["label"]]
+
+
+def confirmed(changes: Changes) -> list[Changes]:
+    """Return the clips that have the same label from elsewhere."""
+    return [clip for clip in changes.get("labels", []) if clip["before"]["label"] == clip["after"]["label"]]
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -1,0 +1,51 @@
+import pandas as pd
+import pytest
+
+from curation.agreement import agreement
+
+GIVEN = pd.Series({"c1": "safe", "c2": "harmful", "c3": "safe", "c4": "safe"})
+
+
+def answers(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["clip_id", "annotator", "answer", "shown"])
+    return table.assign(reviewed_utc=[f"2026-01-01T00:00:{second:02}Z" for second in range(len(table))])
+
+
+def test_without_answers_nothing_is_claimed() -> None:
+    assert agreement(answers(), GIVEN) == {
+        "clips": 0, "agreeing_pairs": None, "alpha": None, "given_blind": None, "given_hinted": None
+    }  # fmt: skip
+
+
+def test_the_newest_answer_of_each_annotator_counts_and_who_is_unsure_abstains() -> None:
+    found = agreement(
+        answers(
+            ("c1", "ann", "harmful", "blind"),
+            ("c1", "ann", "safe", "blind"),
+            ("c1", "bob", "safe", "hinted"),
+            ("c2", "ann", "safe", "blind"),
+            ("c2", "bob", "harmful", "hinted"),
+            ("c3", "ann", "safe", "blind"),
+            ("c3", "bob", "unsure", "hinted"),
+        ),
+        GIVEN,
+    )
+    assert (found["clips"], found["agreeing_pairs"]) == (2, 0.5)
+    assert (found["given_blind"], found["given_hinted"]) == (pytest.approx(2 / 3, abs=1e-6), 1.0)
+
+
+def test_alpha_is_that_of_the_textbook() -> None:
+    # Krippendorff 2011, example C: nominal data, four observers, twelve units, missing answers; alpha 0.743
+    observers = {
+        "A": "1 2 3 3 2 1 4 1 2 . . .",
+        "B": "1 2 3 3 2 2 4 1 2 5 . 3",
+        "C": ". 3 3 3 2 3 4 2 2 5 1 .",
+        "D": "1 2 3 3 2 4 4 1 2 5 1 .",
+    }
+    rows = [
+        (f"c{unit}", name, value, "blind")
+        for name, values in observers.items()
+        for unit, value in enumerate(values.split())
+        if value != "."
+    ]
+    assert agreement(answers(*rows), GIVEN)["alpha"] == pytest.approx(0.743, abs=5e-4)

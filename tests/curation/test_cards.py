@@ -1,0 +1,65 @@
+import numpy as np
+
+from curation.cards import Card, cards
+from curation.diff import diff
+from curation.snapshot import Snapshot, parse
+from curation.vectors import Vectors
+
+
+def revision(**texts: str) -> Snapshot:
+    return parse({name.replace("__", "/"): text.encode() for name, text in texts.items()})
+
+
+CLIPS = "clip_id,file,label,group,duration_s\nc1,a.wav,safe,g1,2\nc2,b.wav,safe,g2,2\nc3,c.wav,harmful,g3,2\n"
+BEFORE = revision(
+    clips=CLIPS,
+    flags="clip_id,reason,score,suggested\nc1,label,0.1,harmful\nc2,noisy,0.5,\n",
+    predictions__cnn="clip_id,label,probability\nc1,harmful,0.75\nc1,safe,0.25\n",
+)
+AFTER = revision(
+    clips=CLIPS.replace("c3,c.wav,harmful,g3,2", "c4,d.wav,harmful,g4,2"),
+    labels="clip_id,label,origin\nc1,harmful,review\nc2,safe,given\nc4,harmful,given\n",
+    reviews="clip_id,annotator,reviewed_utc,answer\nc1,ann,2026-01-01,harmful\nc2,ann,2026-01-01,safe\n",
+)
+VECTORS = Vectors(("c1", "c2", "c4", "gone"), {"x": np.array([[0], [5], [1], [0]], dtype=np.float32)})
+
+
+def test_a_card_tells_all_there_is_of_a_clip_and_only_changed_clips_have_one() -> None:
+    found = {card.clip_id: card for card in cards(diff(BEFORE, AFTER), BEFORE, AFTER, VECTORS)}
+    assert list(found) == ["c1", "c2", "c4", "c3"]
+    distances = [row.pop("distance") for row in found["c1"].neighbours]
+    assert distances == sorted(distances)
+    assert found["c1"] == Card(
+        clip_id="c1",
+        file="a.wav",
+        duration_s=2,
+        kinds=["relabelled"],
+        before={"label": "safe", "origin": "", "group": "g1", "fold": "", "use": ""},
+        after={"label": "harmful", "origin": "review", "group": "g1", "fold": "", "use": ""},
+        flags=[{"clip_id": "c1", "reason": "label", "score": "0.1", "suggested": "harmful", "when": "before"}],
+        answers=[
+            {
+                "clip_id": "c1",
+                "annotator": "ann",
+                "reviewed_utc": "2026-01-01",
+                "answer": "harmful",
+                "seconds": "",
+                "shown": "",
+                "note": "",
+            }
+        ],
+        opinions=[
+            {"model": "cnn", "label": "harmful", "before": 0.75},
+            {"model": "cnn", "label": "safe", "before": 0.25},
+        ],
+        neighbours=[
+            {"clip_id": "c4", "file": "d.wav", "label": "harmful"},
+            {"clip_id": "c2", "file": "b.wav", "label": "safe"},
+        ],
+    )
+    assert (found["c4"].kinds, found["c4"].before) == (["added"], {})
+    assert (found["c3"].kinds, found["c3"].after, found["c3"].file) == (["removed"], {}, "c.wav")
+
+
+def test_without_vectors_no_neighbour_is_claimed() -> None:
+    assert {len(card.neighbours) for card in cards(diff(BEFORE, AFTER), BEFORE, AFTER, None)} == {0}

@@ -1,0 +1,94 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curation.snapshot import Snapshot, parse
+from training.compare import compare
+
+
+def revision(labels: dict[str, str], harmful: dict[str, float], folds: dict[str, int] | None = None) -> Snapshot:
+    """Return a revision with these labels and the probability of `harmful` that the model `cnn` gave."""
+    folds = folds or dict.fromkeys(labels, 0)
+    texts = {
+        "clips": ["clip_id,group", *(f"{clip},g{clip}" for clip in labels)],
+        "labels": ["clip_id,label", *(f"{clip},{label}" for clip, label in labels.items())],
+        "folds": ["clip_id,fold", *(f"{clip},{fold}" for clip, fold in folds.items())],
+        "predictions/cnn": [
+            "clip_id,label,probability",
+            *(f"{clip},harmful,{score}\n{clip},safe,{1 - score}" for clip, score in harmful.items()),
+        ],
+    }
+    return parse({name: "\n".join(lines).encode() for name, lines in texts.items()})
+
+
+LABELS = {f"{n:02}": "harmful" if n % 2 else "safe" for n in range(40)}
+RIGHT = {clip: 0.9 if label == "harmful" else 0.1 for clip, label in LABELS.items()}
+WRONG = {clip: 1 - score for clip, score in RIGHT.items()}
+GUESSED = {clip: RIGHT[clip] if int(clip) % 4 < 2 else WRONG[clip] for clip in LABELS}
+
+
+def accuracy(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    metrics: Any = compare(before, after)["cnn"]["metrics"]
+    return dict(metrics["balanced_accuracy"])
+
+
+def test_a_model_that_errs_less_on_the_same_clips_is_better_beyond_chance() -> None:
+    found = accuracy(revision(LABELS, GUESSED), revision(LABELS, RIGHT))
+    assert (found["before"], found["after"], found["difference"]) == (0.5, 1.0, 0.5)
+    assert 0.25 < found["low"] < 0.5 < found["high"] < 0.75
+    assert found["p"] < 0.01
+
+
+def test_one_clip_more_right_may_be_chance() -> None:
+    found = accuracy(revision(LABELS, RIGHT | {"00": 0.9}), revision(LABELS, RIGHT))
+    assert (found["difference"], found["p"]) == (0.025, 1.0)
+
+
+def test_what_changed_only_in_the_test_labels_is_attributed_to_the_labels_whole() -> None:
+    labels = LABELS | {"00": "harmful", "02": "harmful"}
+    found: Any = compare(revision(LABELS, RIGHT), revision(labels, RIGHT))["cnn"]
+    assert found["attribution"]["accuracy"] == {
+        "before": {"before": 1.0, "after": 0.95},
+        "after": {"before": 1.0, "after": 0.95},
+    }
+    assert {(figures["difference"], figures["p"]) for figures in found["metrics"].values()} == {(0.0, 1.0)}
+
+
+def test_the_same_models_and_labels_are_not_worth_a_word() -> None:
+    assert compare(revision(LABELS, RIGHT), revision(LABELS, RIGHT)) == {}
+
+
+def test_only_clips_of_both_test_folds_count() -> None:
+    folds = {clip: -1 if int(clip) < 20 else 0 for clip in LABELS}
+    moved = folds | {"00": 3}
+    found = compare(revision(LABELS, WRONG, folds), revision(LABELS, RIGHT, moved))
+    assert (found["cnn"]["clips"], found["cnn"]["groups"]) == (19, 19)
+
+
+def test_other_classes_and_other_clips_are_not_compared() -> None:
+    one = revision(LABELS, RIGHT)
+    assert compare(one, revision({"x": "safe"}, {"x": 0.5})) == {}
+    assert compare(one, revision(LABELS | {"00": "loud"}, RIGHT)) == {}
+
+
+def test_with_few_groups_no_interval_is_claimed() -> None:
+    few = dict(list(LABELS.items())[:8])
+    found = accuracy(
+        revision(few, {clip: WRONG[clip] for clip in few}), revision(few, {clip: RIGHT[clip] for clip in few})
+    )
+    assert (found["difference"], found["low"], found["high"], found["p"]) == (1.0, None, None, None)
+
+
+@pytest.mark.slow
+def test_of_two_runs_of_one_model_at_most_one_in_twenty_is_called_different() -> None:
+    called = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        latent = {clip: (1.5 if label == "harmful" else -1.5) + rng.normal(0, 2) for clip, label in LABELS.items()}
+        before, after = (
+            revision(LABELS, {clip: 1 / (1 + np.exp(-value - rng.normal())) for clip, value in latent.items()})
+            for _ in range(2)
+        )
+        called += accuracy(before, after)["p"] <= 0.05
+    assert called <= 8  # 5 expected of an exact test; beyond 8 in one of ten runs
