@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from curation.agreement import agreement
 from curation.snapshot import REJECTS, REVIEWS, Snapshot
@@ -105,10 +106,21 @@ def _balance(before: pd.DataFrame, after: pd.DataFrame) -> list[Changes]:
 
 
 def _sizes(clips: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
-    split = pd.Series(np.where(clips["fold"] == TEST, "test", "training"), clips.index, name="split")
-    by = clips.groupby([split, "label"])
-    sizes = zip(by.size(), (by["duration_s"].sum() / 60).round(3), by["group"].nunique(), strict=True)
-    return {key: dict(zip(NO_SIZE, size, strict=True)) for key, size in zip(by.size().index, sizes, strict=True)}
+    sizes = (
+        pa.table(
+            {
+                "split": np.where(clips["fold"] == TEST, "test", "training"),
+                **{name: pa.array(clips[name]) for name in ("label", "duration_s", "group")},
+            }
+        )
+        .group_by(["split", "label"], use_threads=False)  # a sum of floats depends on its order
+        .aggregate([("group", "count"), ("duration_s", "sum"), ("group", "count_distinct")])
+    )
+    found = (sizes[name].to_pylist() for name in sizes.column_names)
+    return {
+        (split, label): {"clips": count, "minutes": round(seconds / 60, 3), "groups": groups}
+        for split, label, count, seconds, groups in zip(*found, strict=True)
+    }
 
 
 def _metrics(before: Snapshot, after: Snapshot) -> Changes:

@@ -52,7 +52,10 @@ def _clips(texts: Mapping[str, bytes | None]) -> pd.DataFrame:
     clips = clips.rename(columns={"label": "given"})
 
     def beside(name: str, *columns: str) -> pd.DataFrame:
-        return _table(texts, name, ("clip_id", *columns)).set_index("clip_id").reindex(clips.index)
+        table = _table(texts, name, ("clip_id", *columns)).set_index("clip_id")
+        if table.empty:  # to look up a million clips in nothing takes a second
+            return pd.DataFrame(index=clips.index, columns=list(columns), dtype="str")
+        return table.reindex(clips.index)
 
     labels, train, groups = (
         beside("labels", "label", "origin"),
@@ -104,17 +107,21 @@ def _table(
 
 
 def _unique(frame: pd.DataFrame, name: str, key: list[str]) -> pd.DataFrame:
-    if len(twice := frame.loc[frame.duplicated(key), key]):
+    first = frame[key[0]]
+    ordered = len(key) == 1 and first.is_monotonic_increasing  # as earmark writes it: to hash and sort takes seconds
+    if len(twice := frame.loc[first.eq(first.shift()) if ordered else frame.duplicated(key), key]):
         raise ValueError(f"{name}: {'+'.join(key)} {tuple(twice.iloc[0])} stands twice")
-    ordered = len(key) == 1 and frame[key[0]].is_monotonic_increasing  # as earmark writes it; to sort takes seconds
     return frame if ordered else frame.sort_values(key, ignore_index=True)
 
 
 def _numbers(cells: pd.Series, name: str) -> pd.Series:
-    numbers = pd.to_numeric(cells.replace("", "0"), errors="coerce")
-    if len(odd := cells[~np.isfinite(numbers)]):
+    try:
+        numbers: pd.Series = pa.array(cells.replace("", "0"), pa.string()).cast(pa.float64()).to_pandas()
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{name}: `{cells.name}`: {error}") from error
+    if len(odd := cells[~np.isfinite(numbers.to_numpy())]):
         raise ValueError(f"{name}: `{cells.name}` is {odd.iloc[0]!r}, not a number")
-    return numbers.astype("float64")
+    return numbers.set_axis(cells.index)
 
 
 def _nested(texts: Mapping[str, bytes | None], name: str, load: Callable[[bytes], Any]) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,7 +159,9 @@ def main(
     metrics: Path,
 ) -> None:
     """Say what changed in clips, labels, models and params from revision A to B, as Markdown."""
-    sides = [revision(name, data, metrics) for name in (before or versions.branching_point()[:10], after)]
+    names = (before or versions.branching_point()[:10], after)
+    with ThreadPoolExecutor() as pool:  # git and Arrow work beside Python
+        sides = list(pool.map(lambda name: revision(name, data, metrics), names))
     snapshots = [side.snapshot for side in sides]
     changes = diff(*snapshots)
     if comparison := compare(*snapshots):
