@@ -194,6 +194,6 @@ def test_five_clips_heard_and_answered_by_keyboard_are_in_the_reviews_and_do_not
         browser.until(browser.shows_duration)
         browser.until(browser.chosen)
         browser.submit()
-        browser.until(lambda: "No more" in browser.text() or "All done" in browser.text())
+        browser.until(lambda: "All tasks in the queue have been completed" in browser.text())
         assert "1 new of 6" in stop()
     assert reviews()[ASKED[5]] == (LABELS[ASKED[5]], "hinted", "")
