@@ -50,7 +50,7 @@ def test_a_test_fold_is_predicted_alone(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_same_project_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = (run(tmp_path / name, monkeypatch, min_steps=4) for name in ("one", "two"))
     written = [p.relative_to(one) for folder in ("models", "live") for p in (one / folder).rglob("*") if p.is_file()]
-    assert len(written) == 3 + 1 + 3 * 5
+    assert len(written) == 3 + 1 + 3 * 3
     for file in [Path("predictions.csv"), *written]:
         assert (one / file).read_bytes() == (two / file).read_bytes()
 
