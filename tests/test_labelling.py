@@ -120,7 +120,7 @@ class Browser:
         return said
 
     def text(self) -> str:
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        return str(self.driver.execute_script("return document.body?.innerText"))
 
     def player(self, name: str) -> object:
         """Return a property of the player of the clip; an example in the instructions has none."""
