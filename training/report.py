@@ -126,7 +126,7 @@ def _next_steps(found: Findings) -> Iterator[str]:
     if len(found.queue):
         suspects = (found.queue["reason"] == "suspect").sum()
         clips = f"{len(found.queue)} clips, {suspects} of them suspects"
-        yield f"Listen to `data/tasks.json` ({_listening(found)} minutes, {clips}) and commit the answers."
+        yield f"Listen: `earmark annotate` plays what is doubtful ({_listening(found)} minutes, {clips})."
     for file, detail in found.rejects[["file", "detail"]].head(1).to_numpy():
         yield f"Mend what `data/rejects.csv` lists, first {code(file)}: {code(detail)}."
     yield from _shortcut(found.shortcuts)
