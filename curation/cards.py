@@ -20,6 +20,7 @@ KINDS = {  # where the changes have them, and what they are called
     "train": "newly in or out of training",
     "files": "in another file",
 }
+CONFIRMED = "label from elsewhere"  # the same one, and the least of news
 Rows: TypeAlias = list[dict[str, Any]]
 
 
@@ -40,12 +41,12 @@ class Card:
 
 
 def cards(changes: Changes, before: Snapshot, after: Snapshot, vectors: Vectors | None) -> list[Card]:
-    """Return a card for each clip that `changes` name, relabelled ones first."""
+    """Return a card for each clip that `changes` name, relabelled ones first, those whose label was confirmed last."""
     kinds: dict[str, list[str]] = {}
     for key, kind in KINDS.items():
         for clip in changes.get(key, []):
             same = key == "labels" and clip["before"]["label"] == clip["after"]["label"]
-            kinds.setdefault(clip["clip_id"], []).append("label from elsewhere" if same else kind)
+            kinds.setdefault(clip["clip_id"], []).append(CONFIRMED if same else kind)
     for kind, rows in changes.get("clips", {}).items():
         for clip in rows:
             kinds.setdefault(clip["clip_id"], []).append(kind)
@@ -66,7 +67,7 @@ def cards(changes: Changes, before: Snapshot, after: Snapshot, vectors: Vectors 
             opinions=_opinions(before, after, clip_id),
             neighbours=near.get(clip_id, []),
         )
-        for clip_id in kinds
+        for clip_id in sorted(kinds, key=lambda clip_id: kinds[clip_id][0] == CONFIRMED)
         for one in [after if clip_id in after.clips.index else before]
     ]
 

@@ -26,7 +26,7 @@ VECTORS = Vectors(("c1", "c2", "c4", "gone"), {"x": np.array([[0], [5], [1], [0]
 
 def test_a_card_tells_all_there_is_of_a_clip_and_only_changed_clips_have_one() -> None:
     found = {card.clip_id: card for card in cards(diff(BEFORE, AFTER), BEFORE, AFTER, VECTORS)}
-    assert list(found) == ["c1", "c2", "c4", "c3"]
+    assert list(found) == ["c1", "c4", "c3", "c2"]
     distances = [row.pop("distance") for row in found["c1"].neighbours]
     assert distances == sorted(distances)
     assert found["c1"] == Card(
@@ -59,6 +59,13 @@ def test_a_card_tells_all_there_is_of_a_clip_and_only_changed_clips_have_one() -
     )
     assert (found["c4"].kinds, found["c4"].before) == (["added"], {})
     assert (found["c3"].kinds, found["c3"].after, found["c3"].file) == (["removed"], {}, "c.wav")
+
+
+def test_a_new_label_comes_before_a_confirmed_one() -> None:
+    before = revision(clips=CLIPS, labels="clip_id,label,origin\nc1,safe,given\nc2,safe,given\n")
+    after = revision(clips=CLIPS, labels="clip_id,label,origin\nc1,safe,review\nc2,harmful,review\n")
+    found = cards(diff(before, after), before, after, None)
+    assert [(card.clip_id, card.kinds) for card in found] == [("c2", ["relabelled"]), ("c1", ["label from elsewhere"])]
 
 
 def test_without_vectors_no_neighbour_is_claimed() -> None:
