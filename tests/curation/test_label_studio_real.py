@@ -1,5 +1,6 @@
 """Against a real Label Studio: the server in memory behaves like it, and faults lose and double nothing."""
 
+import itertools
 import os
 import random
 import signal
@@ -258,19 +259,25 @@ def assert_complete(server: ours.Server, title: str) -> None:
     assert (again.created, again.updated, again.withdrawn) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("after_s", [1.0, 2.5])
+@pytest.mark.parametrize("batch", [1, 6])
 def test_a_server_killed_in_the_middle_of_a_push_has_everything_once_after_the_next(
-    label_studio, server, after_s
+    label_studio, server, batch, monkeypatch
 ) -> None:
-    title = f"server killed {after_s}"
-    killer = threading.Timer(after_s, label_studio.kill)
-    killer.start()
-    with pytest.raises(click.ClickException, match="does not answer"):
-        do(server, MANY, title)
-    killer.join()
-    with pytest.raises(click.ClickException, match="does not answer"):
-        pull.pull(server, *EMPTY, None, settings(title), known=KNOWN)
-    label_studio.start()
+    title, create, calls = f"server killed {batch}", ours.Server.create_tasks, itertools.count(1)
+
+    def struck(*arguments) -> list[int]:
+        if next(calls) == batch:
+            threading.Timer(0.05, label_studio.kill).start()
+        return create(*arguments)
+
+    monkeypatch.setattr(ours.Server, "create_tasks", struck)
+    try:
+        with pytest.raises(click.ClickException, match="does not answer"):
+            do(server, MANY, title)
+        with pytest.raises(click.ClickException, match="does not answer"):
+            pull.pull(server, *EMPTY, None, settings(title), known=KNOWN)
+    finally:
+        label_studio.start()
     assert_complete(server, title)
 
 
