@@ -221,4 +221,4 @@ def test_reviews_hold_exactly_what_people_said_once() -> None:
 
 @pytest.mark.slow
 def test_reviews_hold_exactly_what_people_said_once_in_many_more_rounds() -> None:
-    explore(400)
+    explore(200)
