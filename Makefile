@@ -13,7 +13,7 @@ repro: .venv/ready ## from recordings to a verdict: install, make sample recordi
 	@$(BIN)/dvc repro
 	@echo; cat reports/insights.md
 
-test: .venv/ready ## the fast tests, about 2 minutes
+test: .venv/ready ## the fast tests, about 3 minutes
 	$(BIN)/python -m pytest
 
 test-all: .venv/ready ## every test: real pipelines, real models
