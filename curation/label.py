@@ -6,11 +6,10 @@ import click
 import numpy as np
 import pandas as pd
 
-from curation import params, tables
+from curation import params, review, tables
 
 NO_LABEL = ("none", "bad_audio")  # answers that take a clip out of every class
 ABSTAINS = "unsure"
-NO_ANSWER = ("skipped", "deleted")
 
 
 def label(clips: pd.DataFrame, reviews: pd.DataFrame, *, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -45,7 +44,7 @@ def label(clips: pd.DataFrame, reviews: pd.DataFrame, *, classes: tuple[str, ...
 
 def _newest(reviews: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
     """Return the newest answer of each annotator to each clip that was neither taken back nor is a skip."""
-    allowed = [*classes, *NO_LABEL, ABSTAINS, *NO_ANSWER]
+    allowed = [*classes, *NO_LABEL, ABSTAINS, *review.NO_ANSWER]
     odd = reviews[~reviews["answer"].isin(allowed)]
     if len(odd):
         answer, clip_id, annotator = odd.iloc[0][["answer", "clip_id", "annotator"]]
@@ -59,10 +58,7 @@ def _newest(reviews: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
         raise click.ClickException(
             f"reviews.csv: `reviewed_utc` must be a time like 2026-11-22T15:00:00Z, not {odd_time!r}."
         )
-    ordered = reviews.assign(when=when).sort_values("when", kind="stable")
-    versions = ["clip_id", "annotator", "annotation_id", "annotation_utc"]
-    standing = ordered.drop_duplicates(versions, keep="last").query("answer not in @NO_ANSWER")
-    return standing.drop_duplicates(["clip_id", "annotator"], keep="last")
+    return review.standing(reviews)
 
 
 @click.command()

@@ -5,9 +5,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from curation import tables
-
-NO_ANSWER = ("skipped", "deleted")
+from curation import review, tables
 
 
 def status(queue: pd.DataFrame, sent: pd.DataFrame, reviews: pd.DataFrame) -> list[str]:
@@ -18,9 +16,7 @@ def status(queue: pd.DataFrame, sent: pd.DataFrame, reviews: pd.DataFrame) -> li
         sent: `tables.SENT`, what is on the server.
         reviews: `tables.REVIEWS`.
     """
-    versions = ["clip_id", "annotator", "annotation_id", "annotation_utc"]
-    newest = reviews.sort_values("reviewed_utc", kind="stable").drop_duplicates(versions, keep="last")
-    standing = newest[~newest["answer"].isin(NO_ANSWER)].drop_duplicates(["clip_id", "annotator"], keep="last")
+    newest, standing = review.latest(reviews), review.standing(reviews)
     answered = set(standing["clip_id"])
     on_server = set(sent["clip_id"])
     waiting = queue[~queue["clip_id"].isin(answered)]

@@ -1,0 +1,31 @@
+import pandas as pd
+import rows
+
+from curation import review, tables
+
+
+def said(*versions: tuple[str, str, str, str]) -> pd.DataFrame:
+    names = ("annotator", "reviewed_utc", "answer", "annotation_id")
+    return rows.table(tables.REVIEWS, *({"clip_id": "c"} | dict(zip(names, one, strict=True)) for one in versions))
+
+
+def stands(*versions: tuple[str, str, str, str]) -> list[tuple[str, str]]:
+    return list(review.standing(said(*versions))[["annotator", "answer"]].itertuples(index=False, name=None))
+
+
+def test_the_newest_answer_of_each_annotator_stands_also_across_time_zones() -> None:
+    noon, later = "2026-01-01T12:00:00+00:00", "2026-01-01T12:30:00+01:00"  # by the clock later, in truth earlier
+    assert stands(("ann", noon, "safe", "1"), ("ann", later, "harmful", "2")) == [("ann", "safe")]
+
+
+def test_an_answer_taken_back_leaves_the_one_before_it() -> None:
+    assert stands(
+        ("ann", "2026-01-01T00:00:00Z", "safe", "1"),
+        ("ann", "2026-01-02T00:00:00Z", "harmful", "2"),
+        ("ann", "2026-01-03T00:00:00Z", "deleted", "2"),
+        ("bob", "2026-01-03T00:00:00Z", "skipped", "3"),
+    ) == [("ann", "safe")]
+
+
+def test_nobody_said_anything() -> None:
+    assert stands() == []
