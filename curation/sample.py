@@ -112,7 +112,9 @@ def _report(scores: pd.DataFrame, json: Path | None) -> None:
 
 def _answer(truth: Path, reviews: Path, queue: Path, clips: Path) -> None:
     said = answers(tables.read(queue, tables.QUEUE), tables.read(clips, tables.CLIPS), tables.read(truth, tables.TRUTH))
-    tables.write(pd.concat([tables.read(reviews, tables.REVIEWS), said]), reviews, tables.REVIEWS)
+    before = tables.read(reviews, tables.REVIEWS)
+    said = said[~said["clip_id"].isin(before["clip_id"])]  # the queue may be from before the last answers
+    tables.write(pd.concat([before, said]), reviews, tables.REVIEWS)
     click.echo(f"sample: {len(said)} answers added to {reviews}, {said['seconds'].sum() / 60:.1f} minutes of listening")
     click.echo("Next: `dvc repro`, then `earmark diff HEAD`")
 

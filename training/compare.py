@@ -25,8 +25,8 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
     Both are judged by the same clips, those that both can be judged by, and by the labels of `after`.
     `low` and `high` are the ends of the 95 % interval of the paired difference (see `bootstrap`), `p` how often chance
-    makes one as large. Where labels of
-    these clips changed, `attribution` gives the four combinations of old and new predictions and labels.
+    makes one as large. Where labels of these clips changed, `attribution` gives the four combinations of old and new
+    predictions and labels.
 
     Models whose classes differ, or that share no clip, are not compared.
     """

@@ -332,6 +332,7 @@ def test_the_annotator_hears_what_is_queued_and_is_right(tmp_path: Path, monkeyp
     reviews = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
     assert dict(zip(reviews["clip_id"], reviews["answer"], strict=True)) == {"w": wrong.truth, "r": right.label}
     assert wrong.truth != wrong.label
+    assert "0 answers added" in run("--answer")
 
 
 @pytest.mark.slow
