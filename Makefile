@@ -13,8 +13,8 @@ repro: .venv/ready ## from recordings to a verdict: install, make sample recordi
 	@$(BIN)/dvc repro
 	@echo; cat reports/insights.md
 
-test: .venv/ready ## the fast tests, about 3 minutes
-	$(BIN)/python -m pytest
+test: .venv/ready ## the fast tests, under 2 minutes
+	$(BIN)/python -m pytest --numprocesses auto
 
 test-all: .venv/ready ## every test: real pipelines, real models
 	$(BIN)/python -m pytest -m "slow or not slow"

@@ -53,7 +53,7 @@ def test_the_frames_of_the_sound_are_the_same_whatever_padding_follows(n: int) -
     short, long = (
         mel.log_mel(torch.nn.functional.pad(samples, (0, padding)), P, rate_hz=RATE_HZ) for padding in (1000, 9000)
     )
-    assert torch.equal(short[:, :, :kept], long[:, :, :kept])
+    torch.testing.assert_close(short[:, :, :kept], long[:, :, :kept], rtol=0, atol=1e-3)  # dB; sums of another order
 
 
 def test_a_band_pass_lets_its_mel_frequency_through_most() -> None:
