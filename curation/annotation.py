@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,10 +25,15 @@ class UnreadError(Exception):
 
 @dataclass(frozen=True)
 class Known:
-    """What an answer may be, and to which clips."""
+    """What an answer may be, to which clips, and who has a name: of all others the number is known."""
 
     classes: Collection[str]
     clip_ids: Collection[str]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def annotator(self, number: str) -> str:
+        """Return the id of the user with this number."""
+        return self.names.get(number, f"user-{number}")
 
 
 def utc(text: object) -> str:
@@ -73,7 +78,7 @@ def read(single: Mapping[str, object], known: Known) -> dict[str, object]:
     seconds = annotation.get("lead_time")
     return {
         "clip_id": clip_id,
-        "annotator": f"user-{editor}",
+        "annotator": known.annotator(editor),
         "reviewed_utc": utc(annotation.get("updated_at")),
         "answer": answer,
         "seconds": float(f"{seconds:.6g}") if isinstance(seconds, int | float) and np.isfinite(seconds) else np.nan,
@@ -83,7 +88,7 @@ def read(single: Mapping[str, object], known: Known) -> dict[str, object]:
         "task_utc": utc(single.get("created_at")),
         "annotation_id": as_id(annotation.get("id"), "id"),
         "annotation_utc": utc(annotation.get("created_at")),
-        "overwrote": "" if editor == author else f"user-{author}",
+        "overwrote": "" if editor == author else known.annotator(author),
     }
 
 

@@ -172,10 +172,10 @@ class Server:
         made = self._ask("POST", "api/dm/views/", dict, json={"project": project.id, "data": data})
         return _number(made.get("id"))
 
-    def emails(self) -> dict[int, str]:
+    def emails(self) -> dict[str, str]:
         """Return the e-mail address of every user by number."""
         users = self._ask("GET", "api/users/", list)
-        return {_number(user.get("id")): str(user.get("email", "")) for user in users if isinstance(user, dict)}
+        return {str(_number(user.get("id"))): str(user.get("email", "")) for user in users if isinstance(user, dict)}
 
     def _listing(self, project: Project, include: str, filters: Sequence[Json]) -> Iterator[Record]:
         """Yield tasks page by page, each page after the last number: pages by count skip where others delete."""

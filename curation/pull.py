@@ -1,6 +1,8 @@
 """Bring people's answers home: what is new on the server, or an export of it, into data/reviews.csv."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from curation import answers, files, params, tables
 from curation.annotation import Known, utc
 from curation.connection import Refused
 from curation.label_studio import Params, Project, Server, from_environment
+from curation.server import annotator
 
 
 class State(BaseModel):
@@ -105,7 +108,8 @@ def main(export: Path | None, clips: Path, data: Path) -> None:
     Exit status: 0 done, 1 refused; then nothing is lost, run it again.
     """
     p = Params.load("label_studio")
-    known = Known(params.Data.load("data").classes, frozenset(tables.read(clips, tables.CLIPS)["clip_id"]))
+    classes, cut = params.Data.load("data").classes, tables.read(clips, tables.CLIPS)
+    known = Known(classes, frozenset(cut["clip_id"]))
     with files.locked(data / "reviews.csv"):
         reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
         unread = _read_or_empty(data / "unread.csv", tables.UNREAD)
@@ -114,10 +118,11 @@ def main(export: Path | None, clips: Path, data: Path) -> None:
             state = None
         else:
             server = _server()
-            before = _read_state(data / "pulled.json")
+            before, emails = _read_state(data / "pulled.json"), server.emails()
+            known = replace(known, names={user: name for user, email in emails.items() if (name := annotator(email))})
             after, still_unread, state = pull(server, reviews, unread, before, p, known=known)
             if p.emails:
-                tables.write(_annotators(server), data / "annotators.csv", tables.ANNOTATORS)
+                tables.write(_annotators(emails, known), data / "annotators.csv", tables.ANNOTATORS)
         tables.write(still_unread, data / "unread.csv", tables.UNREAD)
         tables.write(after, data / "reviews.csv", tables.REVIEWS)
         if state:  # last: a pull that was interrupted before asks again
@@ -136,8 +141,8 @@ def _server() -> Server:
     return server
 
 
-def _annotators(server: Server) -> pd.DataFrame:
-    rows = [{"annotator": f"user-{number}", "email": email} for number, email in server.emails().items()]
+def _annotators(emails: Mapping[str, str], known: Known) -> pd.DataFrame:
+    rows = [{"annotator": known.annotator(number), "email": email} for number, email in emails.items()]
     return pd.DataFrame(rows, columns=list(tables.ANNOTATORS.columns))
 
 

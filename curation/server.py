@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -92,7 +93,8 @@ def login(path: Path) -> Login:
         click.ClickException: the file is no login, or it cannot be written.
     """
     if not path.exists():
-        mine = Login(f"annotator-{secrets.token_hex(3)}@localhost", secrets.token_urlsafe(9), secrets.token_hex(20))
+        name = f"annotator-{secrets.token_hex(3)}"
+        mine = Login(f"{name}@localhost", secrets.token_urlsafe(9), secrets.token_hex(20))
         with files.replacing(path) as temporary:
             temporary.touch(mode=0o600)
             temporary.write_text(json.dumps(mine._asdict(), indent=2) + "\n", encoding="utf-8")
@@ -100,6 +102,15 @@ def login(path: Path) -> Login:
         return Login(**json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
         raise click.ClickException(f"{path} is not the login that earmark wrote there ({error}).") from error
+
+
+def annotator(email: str) -> str:
+    """Return the name in an address that `login` made, empty: it is another's.
+
+    On a server of their own everybody is user 1: only the name tells them from others.
+    """
+    found = re.fullmatch(r"(annotator-[0-9a-f]{6})@localhost", email)
+    return found[1] if found else ""
 
 
 def environment(data: Path, root: Path, mine: Login) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import rows
+from hypothesis import settings
 from label_studio_server import RealLabelStudio
 
 CONFIG = """\
@@ -17,6 +18,8 @@ CONFIG = """\
 [cache]
     type = "reflink,hardlink,symlink,copy"
 """
+settings.register_profile("earmark", deadline=None)  # of machines that do other things as well
+settings.load_profile("earmark")
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def test_answers_of_two_branches_all_stay_when_git_merges_them(check_out: Callab
     check_out("ours")
     git("config", "user.name", "CI")
     git("config", "user.email", "ci@example.org")
-    git("config", "merge.earmark.driver", f"{sys.executable} -m curation.merge %O %A %B")
+    git("config", "merge.earmark.driver", f'"{sys.executable}" -m curation.merge %O %A %B')
     merged = subprocess.run(["git", "merge", "origin/theirs"], capture_output=True, text=True, check=False)
     assert "CONFLICT (content): Merge conflict in data/labels.csv" in merged.stdout  # which `dvc repro` makes anew
     assert "data/reviews.csv" not in git("diff", "--name-only", "--diff-filter=U")

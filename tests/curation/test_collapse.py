@@ -122,7 +122,7 @@ def test_a_class_without_clips_is_left_out_of_the_means() -> None:
     assert (verdict.balanced_accuracy, verdict.roc_auc) == (1.0, 1.0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(20)), st.booleans())
 def test_neither_the_order_of_clips_nor_that_of_classes_changes_the_verdict(order: list[int], swapped: bool) -> None:
     labels = ["harmful"] * 12 + ["safe"] * 8

@@ -186,7 +186,7 @@ def revisions(draw: st.DrawFn) -> dict[str, str | None]:
     }
 
 
-@settings(max_examples=20, deadline=None)  # of machines that do other things as well
+@settings(max_examples=20)
 @given(revisions(), revisions())
 def test_nothing_differs_from_itself_and_both_directions_agree(
     one: dict[str, str | None], other: dict[str, str | None]

@@ -173,7 +173,7 @@ def test_a_personal_access_token_serves_as_well_as_a_legacy_one(label_studio) ->
         assert created.is_success, created.text
     server = ours.connect(label_studio.url, created.json()["token"])
     assert do(server, "ab", "by token").created == 2
-    assert server.emails()[1] == "admin@example.com"
+    assert server.emails()["1"] == "admin@example.com"
 
 
 def test_the_page_of_the_stage_is_taken_as_it_is_and_predictions_fit_it(label_studio, server) -> None:

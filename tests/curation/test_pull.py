@@ -9,7 +9,7 @@ import rows
 from click.testing import CliRunner, Result
 from fake_label_studio import KEY, URL, FakeLabelStudio, Killed
 
-from curation import annotation, label_studio, pull, push, tables
+from curation import annotation, label_studio, pull, push, server, tables
 
 CLASSES = ("harmful", "safe")
 KNOWN = annotation.Known(CLASSES, frozenset("abc"))
@@ -159,6 +159,21 @@ def test_whose_the_ids_are_is_written_only_when_asked_for(folder: Path) -> None:
     params.write_text(params.read_text().replace("emails: false", "emails: true"))
     run()
     assert (folder / "annotators.csv").read_text().splitlines()[:2] == ["annotator,email", "user-1,admin@example.com"]
+
+
+def test_users_of_servers_of_their_own_are_told_apart(folder: Path, fake: FakeLabelStudio, tmp_path: Path) -> None:
+    for number, config in enumerate(("ann", "bob"), 1):  # each is user 1 of the own server
+        login = server.login(tmp_path / f"{config}.json")
+        fake.users[1] = login.email
+        fake.annotate(number, 1, choice("safe"))
+        run()
+    fake.annotate(3, 2, choice("safe"))
+    run()
+    found = tables.read(folder / "reviews.csv", tables.REVIEWS)
+    who = dict(zip(found["clip_id"], found["annotator"], strict=True))
+    assert who["b"] == login.email.removesuffix("@localhost")
+    assert len(set(who.values())) == 3
+    assert who["c"] == "user-2"
 
 
 def test_an_export_is_taken_as_the_server_would_be(folder: Path, fake: FakeLabelStudio) -> None:

@@ -209,9 +209,7 @@ class RoundTrip(RuleBasedStateMachine):
 
 
 def explore(examples: int) -> None:
-    chosen = settings(
-        max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    chosen = settings(max_examples=examples, stateful_step_count=20, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(RoundTrip, settings=chosen)
 
 

@@ -15,7 +15,9 @@ from curation import server
 
 MINE = server.Login("somebody@localhost", "secret", "0" * 40)
 FAKE = """\
-#!{python}
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"  # sh runs this line, Python reads a text: the path may hold a space
+'''
 import http.server, os, sys
 port = int(sys.argv[sys.argv.index("--port") + 1])
 class Handler(http.server.BaseHTTPRequestHandler):

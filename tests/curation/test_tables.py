@@ -32,7 +32,7 @@ def drawn(data: st.DataObject, kind: tables.Table) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_what_is_written_is_read_again_and_the_same_table_is_the_same_bytes(kind, tmp_path_factory, data) -> None:
     folder = tmp_path_factory.mktemp("tables")

@@ -44,7 +44,7 @@ def test_the_interval_of_a_biased_and_skewed_figure_is_that_of_scipy() -> None:
     assert (found.low, found.high) == pytest.approx(tuple(theirs), rel=0.05)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_copies_within_groups_widen_the_interval_to_that_of_the_groups(seed: int) -> None:
     once, _ = draw(np.random.default_rng(seed), groups=40, size=1)

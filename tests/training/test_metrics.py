@@ -62,7 +62,7 @@ def weighted(draw: st.DrawFn) -> tuple[metrics.Outcome, metrics.Floats]:
     return metrics.Outcome(truth, raw / raw.sum(axis=1, keepdims=True)), weights
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weighted())
 def test_every_metric_is_that_of_scikit_learn_under_any_weights(case: tuple[metrics.Outcome, metrics.Floats]) -> None:
     found, weights = case
@@ -90,7 +90,7 @@ def test_every_metric_is_that_of_scikit_learn_under_any_weights(case: tuple[metr
     assert plain(metrics.by_class(found, weights[None], names)) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weighted())
 def test_a_weight_of_two_is_the_clip_twice(case: tuple[metrics.Outcome, metrics.Floats]) -> None:
     found, weights = case
