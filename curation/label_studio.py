@@ -142,13 +142,14 @@ class Server:
         self._ask("PATCH", f"api/tasks/{task}/", dict, json={"data": data})
 
     def withdraw(self, project: Project, tasks: Sequence[int]) -> None:
-        """Delete tasks, save those that somebody has answered or skipped in the meantime."""
-        unanswered = [_where(name, "equal", "Number", 0) for name in ("total_annotations", "cancelled_annotations")]
+        """Delete tasks, save those that somebody has answered, skipped or begun in the meantime."""
+        untouched = [_where(name, "equal", "Number", 0) for name in ("total_annotations", "cancelled_annotations")]
+        untouched.append(_where("drafts", "empty", "Number", "true"))
         if not tasks:
             return  # to the server, no selection may mean all
         chosen: Json = {
             "selectedItems": {"all": False, "included": list(tasks)},
-            "filters": {"conjunction": "and", "items": unanswered},
+            "filters": {"conjunction": "and", "items": untouched},
         }
         self._ask("POST", "api/dm/actions", dict, json=chosen, query={"id": "delete_tasks", "project": project.id})
 

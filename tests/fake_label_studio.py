@@ -161,9 +161,11 @@ class FakeLabelStudio:
         assert [one["filter"].split(":")[-1] for one in body["filters"]["items"]] == [
             "total_annotations",
             "cancelled_annotations",
+            "drafts",
         ]
         for number in body["selectedItems"]["included"]:
-            if number in self.tasks and not self.tasks[number]["annotations"]:
+            task = self.tasks.get(number)
+            if task and not task["annotations"] and not task["draft_exists"]:
                 del self.tasks[number]
         if not any(task["project"] == project for task in self.tasks.values()):
             self.views = [view for view in self.views if view["project"] != project]

@@ -201,6 +201,17 @@ def test_local_files_are_heard_only_once_their_folder_is_open(label_studio, serv
     assert unplayable(server, address, folder) == {}
 
 
+def test_what_people_did_since_the_listing_is_not_withdrawn(label_studio, server) -> None:
+    people, title = People(label_studio), "since the listing"
+    numbers = [int(number) for number in do(server, "abcd", title).sent["task_id"]]
+    people.begin(numbers[0], "ann")
+    people.answer(numbers[1], "ann", choice("safe"))
+    people.answer(numbers[2], "ann", [], skip=True)
+    project = server.project(title)
+    server.withdraw(project, numbers)
+    assert [task.id for task in server.tasks(project)] == numbers[:3]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_random_rounds_on_the_real_server(label_studio, server, seed: int) -> None:
     """The long walk is `test_round_trip.py`, in memory; here the same law holds on the real thing."""
@@ -340,6 +351,34 @@ def test_a_reply_that_is_lost_after_the_tasks_were_stored_doubles_nothing(label_
         proxy.shutdown()
     assert Cut.cuts == 2
     assert_complete(server, title)
+
+
+def test_a_server_killed_in_the_middle_of_a_pull_loses_and_doubles_no_answer(label_studio, server, monkeypatch) -> None:
+    title, clips = "pull killed", MANY[:1500]  # three pages
+    known = annotation.Known(CLASSES, frozenset(clips))
+    do(server, clips[:1], title)
+    project = server.project(title)
+    heard = [one | {"annotations": [{"result": choice("safe"), "lead_time": 2.5}]} for one in tasks(clips)]
+    server.create_tasks(project, heard)
+    answered = ours.Server.answered
+
+    def struck(*arguments):
+        for number, task in enumerate(answered(*arguments)):
+            if number == 600:
+                label_studio.kill()
+            yield task
+
+    monkeypatch.setattr(ours.Server, "answered", struck)
+    try:
+        with pytest.raises(click.ClickException, match="does not answer"):
+            pull.pull(server, *EMPTY, None, settings(title), known=known)
+    finally:
+        label_studio.start()
+    monkeypatch.undo()
+    reviews, unread, state = pull.pull(server, *EMPTY, None, settings(title), known=known)
+    assert (sorted(reviews["clip_id"]), len(unread)) == (clips, 0)
+    again = pull.pull(server, reviews, unread, state, settings(title), known=known)
+    pd.testing.assert_frame_equal(again[0], reviews)
 
 
 def test_a_project_deleted_on_the_server_is_made_again_and_answers_stay(label_studio, server) -> None:
