@@ -12,15 +12,15 @@ WORDS = {
     "bad_audio": "There is nothing to judge: silence, noise or distortion, or the sound is cut off.",
     "none": "You hear what it is, and it belongs to none of the classes.",
 }
-DIGITS = "123456789"
+KEYS = "1234567890qwertyiopasdfghjklzxcvm"  # of the classes, in their order: as they lie on the keyboard
 HINTED = "What a model guesses is chosen already. It may be wrong: trust your ears."
 EXAMPLES = 3  # of each class
 
 
 def keys(classes: Sequence[str]) -> dict[str, str]:
-    """Return the key of each answer, in the order of the page; classes after the ninth have none."""
-    digits = dict(zip(classes, DIGITS, strict=False))
-    return {**{name: digits.get(name, "") for name in classes}, **ANSWERS}
+    """Return the key of each answer, in the order of the page; classes after the 33rd have none."""
+    own = dict(zip(classes, KEYS, strict=False))
+    return {**{name: own.get(name, "") for name in classes}, **ANSWERS}
 
 
 def config(classes: Sequence[str], *, hinted: bool = False) -> str:
