@@ -5,11 +5,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import forkserver
 from typing import TypeVar
 
-import av.logging
 import click
 from pebble import ProcessExpired, ProcessPool
 
@@ -45,7 +46,9 @@ def each(
     """
     server = multiprocessing.get_context("forkserver")  # a fork of this process could inherit a lock held by a thread
     server.set_forkserver_preload([work.__module__])
-    pool = ProcessPool(max_workers=workers, initializer=_silence_libraries, context=server)
+    with _silent_stderr():
+        forkserver.ensure_running()
+    pool = ProcessPool(max_workers=workers, context=server)
     futures = (pool.schedule(work, args=task, timeout=timeout_s) for task in tasks)
     try:
         for future in _ahead(futures, AHEAD * workers):
@@ -76,7 +79,17 @@ def _outcome(future: Future[Result], timeout_s: float) -> Result | Lost:
         return Lost("crashed", f"The process that decoded it died (exit code {error.exitcode}).")
 
 
-def _silence_libraries() -> None:
-    """Keep the C libraries' remarks on broken files off the terminal: what they say comes back as a result."""
-    av.logging.set_level(av.logging.PANIC)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Give a process that is started here no terminal: what goes wrong in its children comes back as a result.
+
+    Else C libraries remark on broken files, and a child that is ended while it starts prints a traceback.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
