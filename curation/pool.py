@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,7 @@ from pebble import ProcessExpired, ProcessPool
 
 Result = TypeVar("Result")
 
+ATTEMPTS = 3  # to get at least one result
 AHEAD = 32  # tasks handed out a worker: enough to keep all busy while one is slow, few enough to hold in memory
 
 
@@ -48,26 +50,38 @@ def each(
     server.set_forkserver_preload([work.__module__])
     with _silent_stderr():
         forkserver.ensure_running()
+    todo, broken = iter(tasks), 0
     pool = ProcessPool(max_workers=workers, context=server)
-    futures = (pool.schedule(work, args=task, timeout=timeout_s) for task in tasks)
+
+    def made(some: Iterable[Sequence[object]]) -> Iterator[tuple[Sequence[object], Future[Result]]]:
+        return ((task, pool.schedule(work, args=task, timeout=timeout_s)) for task in some)
+
     try:
-        for future in _ahead(futures, AHEAD * workers):
-            outcome = _outcome(future, timeout_s)
+        ahead = deque(made(islice(todo, AHEAD * workers)))
+        while ahead:
+            try:
+                outcome = _outcome(ahead[0][1], timeout_s)
+            except BrokenProcessPool:  # a process died before it could say which task it had taken
+                broken += 1
+                if broken == ATTEMPTS:
+                    raise
+                _end(pool)
+                pool = ProcessPool(max_workers=workers, context=server)
+                ahead = deque(made([task for task, _ in ahead]))
+                continue
             yield outcome
+            broken = 0
+            ahead.popleft()
+            ahead.extend(made(islice(todo, 1)))
     except KeyboardInterrupt as error:
         raise InterruptedRun("Interrupted. The same command again starts afresh.") from error
     finally:
-        pool.stop()  # type: ignore[no-untyped-call]
-        pool.join()
+        _end(pool)
 
 
-def _ahead(futures: Iterable[Future[Result]], count: int) -> Iterator[Future[Result]]:
-    """Yield the futures in order, with up to `count` of them made ahead."""
-    futures = iter(futures)
-    made = deque(islice(futures, count))
-    while made:
-        yield made.popleft()
-        made.extend(islice(futures, 1))
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
 
 
 def _outcome(future: Future[Result], timeout_s: float) -> Result | Lost:

@@ -4,6 +4,8 @@ import operator
 import os
 import signal
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -53,3 +55,17 @@ def test_only_some_tasks_are_made_ahead() -> None:
     assert next(results) == 0
     assert len(made) <= pool.AHEAD
     results.close()
+
+
+def test_a_pool_that_breaks_does_the_rest_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pebble gives up when a process dies before it could say which task it had taken: rare, so played here."""
+    original, times = pool._outcome, iter([False, True, True, False, True, False])
+
+    def sometimes(future: Future[int], timeout_s: float) -> int | Lost:
+        if next(times, False):
+            raise BrokenProcessPool("All workers expired")
+        return original(future, timeout_s)
+
+    monkeypatch.setattr(pool, "_outcome", sometimes)
+    tasks = [(n, 2) for n in range(50)]
+    assert list(pool.each(pow, tasks, workers=2, timeout_s=60)) == [n**2 for n in range(50)]
