@@ -129,13 +129,8 @@ def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]
     """Return the likeliest class of every clip as Label Studio's predictions, and the version: a hash of all scores."""
     version = "earmark-" + hashlib.sha256(scores.to_csv(index=False, float_format="%.6g").encode()).hexdigest()[:8]
     likeliest = scores.sort_values(["probability", "label"], ascending=[False, True]).drop_duplicates("clip_id")
-    part = {"from_name": "label", "to_name": "audio", "type": "choices"}
     return version, {
-        clip_id: {
-            "model_version": version,
-            "score": probability,
-            "result": [part | {"value": {"choices": [label]}}],
-        }
+        clip_id: page.prediction(label, probability, version)
         for clip_id, label, probability in likeliest[["clip_id", "label", "probability"]].itertuples(index=False)
     }
 
