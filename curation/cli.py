@@ -11,6 +11,7 @@ COMMANDS = {  # in the order of work
     "push": ("curation.push", "Bring the Label Studio project up to date with the queue."),
     "pull": ("curation.pull", "Bring people's answers home, from the server or from an export."),
     "status": ("curation.status", "Say how far people are with the queue."),
+    "serve": ("training.serve", "Serve a model to Label Studio, as its ML backend."),
     "diff": ("training.review", "Say what changed in data, metrics and params between two revisions."),
     "merge": ("curation.merge", "Merge the answers of two branches; git calls it."),
     "seal": ("curation.seal", "Seal the test set, so that no change to it goes unsaid."),

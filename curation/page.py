@@ -6,6 +6,8 @@ from xml.etree import ElementTree as xml
 
 import pandas as pd
 
+from curation.files import Json
+
 ANSWERS = {"unsure": "u", "bad_audio": "b", "none": "n"}  # those that are no class, and their keys
 WORDS = {
     "unsure": "You cannot tell. It counts as no answer, which is better than a guess.",
@@ -45,6 +47,12 @@ def config(classes: Sequence[str], *, hinted: bool = False) -> str:
     )
     xml.indent(view)
     return xml.tostring(view, encoding="unicode") + "\n"
+
+
+def prediction(label: str, score: float, version: str) -> dict[str, Json]:
+    """Return a model's guess as this page shows it: Label Studio's form of a prediction."""
+    part: Json = {"from_name": "label", "to_name": "audio", "type": "choices", "value": {"choices": [label]}}
+    return {"model_version": version, "score": score, "result": [part]}
 
 
 def instructions(classes: Sequence[str], examples: Mapping[str, Sequence[str]], *, hinted: bool = False) -> str:

@@ -93,19 +93,11 @@ def _read_or_empty(path: Path, table: tables.Table) -> pd.DataFrame:
     return tables.read(path, table) if path.exists() else table.empty()
 
 
-@click.command()
-@click.option("--from", "export", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON export.")
-@click.option("--clips", type=click.Path(path_type=Path), default="data/clips.csv", help="The clips.")
-@click.option("--data", type=click.Path(path_type=Path), default="data", help="Folder of reviews.csv.")
-def main(export: Path | None, clips: Path, data: Path) -> None:
-    r"""Add people's answers to data/reviews.csv; what cannot be taken is in data/unread.csv, with the reason.
+def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
+    """Pull from the server, or from `export`, into the tables of `data`, one pull at a time; return what came.
 
-    \b
-    Examples:
-        earmark pull                      from the server of LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY
-        earmark pull --from export.json   from an export (format JSON, or a snapshot) of any server
-
-    Exit status: 0 done, 1 refused; then nothing is lost, run it again.
+    Raises:
+        click.ClickException: another pull is at work, there is no server, or it refuses; nothing is lost.
     """
     p = Params.load("label_studio")
     classes, cut = params.Data.load("data").classes, tables.read(clips, tables.CLIPS)
@@ -129,7 +121,24 @@ def main(export: Path | None, clips: Path, data: Path) -> None:
             files.write_json(state.model_dump(), data / "pulled.json")
     waiting = (still_unread["reason"] != answers.DELETED).sum()
     tail = f"; {waiting} could not be taken, see {data / 'unread.csv'}" if waiting else ""
-    click.echo(f"pull: {len(after) - len(reviews)} new of {len(after)} in {data / 'reviews.csv'}{tail}")
+    return f"{len(after) - len(reviews)} new of {len(after)} in {data / 'reviews.csv'}{tail}"
+
+
+@click.command()
+@click.option("--from", "export", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON export.")
+@click.option("--clips", type=click.Path(path_type=Path), default="data/clips.csv", help="The clips.")
+@click.option("--data", type=click.Path(path_type=Path), default="data", help="Folder of reviews.csv.")
+def main(export: Path | None, clips: Path, data: Path) -> None:
+    r"""Add people's answers to data/reviews.csv; what cannot be taken is in data/unread.csv, with the reason.
+
+    \b
+    Examples:
+        earmark pull                      from the server of LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY
+        earmark pull --from export.json   from an export (format JSON, or a snapshot) of any server
+
+    Exit status: 0 done, 1 refused; then nothing is lost, run it again.
+    """
+    click.echo(f"pull: {pull_and_write(clips, data, export)}")
 
 
 def _server() -> Server:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 CREATED_AT_ONCE = 500  # tasks a request; 2,000 are a quarter faster, but keep annotators waiting
 PREDICTED_AT_ONCE = 5000  # the cost of a request grows with the project
 WITHDRAWN_AT_ONCE = 500
+OURS = "earmark-"  # how the versions of our predictions begin
 SHOWN = 3  # how many faults a message names
 
 Wanted = Mapping[str, Mapping[str, Json]]  # the data of a task by clip
@@ -98,7 +99,8 @@ def push(
     for batch in _batches(lacking, PREDICTED_AT_ONCE, "predict"):
         server.predict(project, [{"task": planned.kept[one].id, **guesses[one]} for one in batch])
     numbers = {one: task.id for one, task in planned.kept.items()} | _create(server, project, create, wanted, guesses)
-    if project.model != version and not guesses.keys().isdisjoint(numbers):  # a version without predictions is refused
+    ours = not project.model or project.model.startswith(OURS)  # else somebody has chosen a live model
+    if ours and project.model != version and not guesses.keys().isdisjoint(numbers):  # one without guesses is refused
         server.update_project(project, {"model_version": version})
     view = server.ordered_view(project)
     sent = pd.DataFrame({"clip_id": list(numbers), "project_id": project.id, "task_id": list(numbers.values())})
@@ -127,15 +129,10 @@ def plan(wanted: Wanted, present: Iterable[Task]) -> Plan:
 
 def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]]]:
     """Return the likeliest class of every clip as Label Studio's predictions, and the version: a hash of all scores."""
-    version = "earmark-" + hashlib.sha256(scores.to_csv(index=False, float_format="%.6g").encode()).hexdigest()[:8]
+    version = OURS + hashlib.sha256(scores.to_csv(index=False, float_format="%.6g").encode()).hexdigest()[:8]
     likeliest = scores.sort_values(["probability", "label"], ascending=[False, True]).drop_duplicates("clip_id")
-    part = {"from_name": "label", "to_name": "audio", "type": "choices"}
     return version, {
-        clip_id: {
-            "model_version": version,
-            "score": probability,
-            "result": [part | {"value": {"choices": [label]}}],
-        }
+        clip_id: page.prediction(label, probability, version)
         for clip_id, label, probability in likeliest[["clip_id", "label", "probability"]].itertuples(index=False)
     }
 

@@ -101,6 +101,14 @@ def test_new_scores_go_up_as_a_new_version(fake, server) -> None:
     assert fake.projects[1]["model_version"] == fake.tasks[1]["models"][-1] != fake.tasks[1]["models"][0]
 
 
+def test_a_live_model_that_somebody_has_chosen_stays_chosen(server, fake) -> None:
+    do(server, "ab")
+    fake.projects[1]["model_version"] = "live"
+    do(server, "ab", SCORES.assign(probability=[0.2, 0.8, 0.4, 0.6]))
+    assert fake.projects[1]["model_version"] == "live"
+    assert [len(task["models"]) for task in fake.tasks.values()] == [2, 2]
+
+
 def test_scores_of_other_clips_only_are_no_predictions(fake, server) -> None:
     assert do(server, "xy").created == 2
     assert fake.projects[1]["model_version"] == ""

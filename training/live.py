@@ -1,0 +1,148 @@
+"""What a trained model says of one clip: by weights that have not learnt from it, where that can be told."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from curation import params, tables
+from curation.clips import clip_path
+from training import augment, clips, lite_cnn, mel, wav2vec2
+from training.rounds import TEST
+
+MODELS = {"lite_cnn": lite_cnn, "wav2vec2": wav2vec2}
+AGAIN = "`dvc repro train` makes it, `dvc pull` fetches it."
+Inputs: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Stamp: TypeAlias = list[tuple[Path, int, int]]
+
+
+@dataclass(frozen=True)
+class Live:
+    """A model as stage `train` left it."""
+
+    version: str  # its name and a hash of its weights and predictions
+    data: params.Data  # what it takes for a clip
+    predicted: Mapping[str, Mapping[str, float]]  # by clip: the probability of each class, out of sample
+    folds: Mapping[str, int]  # by clip
+    rounds: Mapping[int, nn.Module]  # by the fold that each has not learnt from
+    inputs: Inputs
+
+
+def probabilities(live: Live, clip_id: str, audio: Path) -> Mapping[str, float]:
+    """Return the probability of each class.
+
+    A clip that training predicted out of sample keeps that prediction. Of a new one the round speaks that held out
+    the fold of its group; all rounds together, their probabilities averaged, when it has no fold yet.
+
+    Args:
+        live: the model.
+        clip_id: the clip.
+        audio: the folder of the clips; read for new clips only.
+
+    Raises:
+        click.ClickException: every round may have learnt from the clip, or it cannot be read.
+    """
+    if clip_id in live.predicted:
+        return live.predicted[clip_id]
+    fold = live.folds.get(clip_id)
+    models = [model for held_out, model in live.rounds.items() if fold in (None, held_out)]
+    if not models:
+        raise click.ClickException(f"{live.version} may have learnt from clip {clip_id}, so its word is worth nothing.")
+    if not clip_path(clip_id, audio).is_file():
+        raise click.ClickException(f"{audio} has no clip {clip_id}.")
+    x, lengths = live.inputs(*clips.read(audio, [clip_id], live.data))
+    view = augment.repeat(x.float(), lengths, x.shape[-1])
+    with torch.inference_mode():
+        mean = torch.stack([model(view)[0].softmax(dim=0) for model in models]).mean(dim=0)
+    return dict(zip(live.data.classes, mean.tolist(), strict=True))
+
+
+def load(folder: Path, predictions: Path, folds: Path) -> Live:
+    """Return the model in `folder` with its `predictions`.
+
+    Raises:
+        click.ClickException: a file is missing or damaged.
+    """
+    try:
+        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        data = params.Data.model_validate({name: card[name] for name in params.Data.model_fields})
+        named = {TEST if name == "test" else int(name.removeprefix("fold_")): name for name in card["rounds"]}
+        rounds = {fold: MODELS[card["model"]].load(folder, name) for fold, name in named.items()}
+        inputs = _inputs(card)
+        weights = [folder / f"{name}.safetensors" for name in named.values()]
+        version = f"{card['model']}-{_digest([folder / 'model.json', *weights, predictions])}"
+    except FileNotFoundError as error:
+        raise click.ClickException(f"{error.filename or folder} does not exist. {AGAIN}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise click.ClickException(
+            f"{folder} is no trained model ({type(error).__name__}: {error}). {AGAIN}"
+        ) from error
+    return Live(version, data, _wide(predictions, data), _folds(folds), rounds, inputs)
+
+
+def _wide(path: Path, data: params.Data) -> dict[str, dict[str, float]]:
+    wide = tables.read(path, tables.PREDICTIONS).pivot_table(index="clip_id", columns="label", values="probability")
+    if set(wide.columns) != set(data.classes):
+        raise click.ClickException(f"{path} has the classes {list(wide.columns)}, its model {data.classes}. {AGAIN}")
+    rows = zip(wide.index, wide[list(data.classes)].to_numpy().tolist(), strict=True)
+    return {clip_id: dict(zip(data.classes, row, strict=True)) for clip_id, row in rows}
+
+
+def _folds(path: Path) -> dict[str, int]:
+    table = tables.read(path, tables.FOLDS)
+    return dict(zip(table["clip_id"], table["fold"], strict=True))
+
+
+def _inputs(card: Mapping[str, Any]) -> Inputs:
+    if card["model"] == "wav2vec2":
+        return wav2vec2.inputs
+    resolution = mel.Params.model_validate(card["mel"])
+    return lambda samples, lengths: lite_cnn.inputs(samples, lengths, resolution, rate_hz=card["rate_hz"])
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:8]
+
+
+class Latest:
+    """The model as it lies on the disk, read again whenever it has changed there."""
+
+    def __init__(self, folder: Path, predictions: Path, folds: Path) -> None:
+        self._paths = (folder, predictions, folds)
+        self._one_at_a_time = threading.Lock()
+        self._stamp: Stamp = []
+        self._live: Live | None = None
+
+    def __call__(self) -> Live:
+        """Return the model.
+
+        Raises:
+            click.ClickException: it is missing, damaged, or being written.
+        """
+        with self._one_at_a_time:
+            stamp = self._files()
+            if self._live is None or stamp != self._stamp:
+                live = load(*self._paths)
+                if self._files() != stamp:
+                    raise click.ClickException(f"{self._paths[0]} is being written. Ask again when that is done.")
+                self._live, self._stamp = live, stamp
+            return self._live
+
+    def _files(self) -> Stamp:
+        folder, *files = self._paths
+        try:
+            stats = [(path, path.stat()) for path in (*sorted(folder.glob("*")), *files)]
+        except FileNotFoundError:
+            return []
+        return [(path, stat.st_mtime_ns, stat.st_size) for path, stat in stats]
