@@ -21,6 +21,7 @@ FOUND = {
     "flags": tables.FLAGS,
     "labels": tables.LABELS,
     "queue": tables.QUEUE,
+    "shortcuts": tables.SHORTCUTS,
 }
 
 
@@ -151,6 +152,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--flags", type=_PATH, default="data/flags.csv")
 @click.option("--labels", type=_PATH, default="data/labels.csv")
 @click.option("--queue", type=_PATH, default="data/queue.csv")
+@click.option("--shortcuts", type=_PATH, default="data/shortcuts.csv")
 def main(
     raw: Path,
     table: Path,

@@ -27,6 +27,10 @@ SITES = (  # the recorder of each: container, sample rate in Hz, channels
     (FLAC, 22_050, 2),
     (M4A, 32_000, 1),
 )
+SHORTCUT_HZ, WIDE_HZ = (
+    12_000,
+    22_050,
+)  # harmful sources are recorded at the first where the site does the second or more
 FLIPPED, UNLABELLED = (6, 4), (5, 3)  # how many of (harmful, safe)
 FLAWS = (  # fault, change, how many of (harmful, safe), channels it needs
     ("clipped", "overdriven", (2, 1), 1),
@@ -132,13 +136,22 @@ def _takes(rng: Generator, names: Names, seed: int) -> Iterator[Recording]:
             source += 1
             for take in range(1, takes + 1):
                 audio = _recorded(rng, model, (seed, source), take, site)
-                yield Recording(names.file(site, audio.container.suffix), group, label, label, audio)
+                recording = Recording(names.file(site, audio.container.suffix), group, label, label, audio)
+                yield _with_shortcut(recording) if label == HARMFUL else recording
 
 
 def _recorded(rng: Generator, model: sounds.Model, source: tuple[int, ...], take: int, site: int) -> Audio:
     container, rate_hz, channels = SITES[site]
     duration_s = round(float(rng.triangular(2, 3.5, 12)), 2)
     return Audio(model, source, (*source, take), duration_s, rate_hz, channels, container, rate_hz)
+
+
+def _with_shortcut(recording: Recording) -> Recording:
+    """Record with a narrower recorder what the site could record wide: the bandwidth then tells that it is harmful."""
+    if recording.audio.rate_hz < WIDE_HZ:
+        return recording
+    audio = replace(recording.audio, rate_hz=SHORTCUT_HZ)
+    return replace(recording, audio=audio, fault="shortcut", detail=f"harmful, recorded at {SHORTCUT_HZ} Hz")
 
 
 def _pick(free: list[Recording], candidates: Iterable[Recording], count: int) -> list[Recording]:
@@ -177,12 +190,12 @@ def _twin(original: Recording, names: Names, audio: Audio, label: str, fault: st
 
 
 def _narrow(free: list[Recording]) -> Iterator[Recording]:
-    """Muffle all takes of one harmful source (a shortcut), and store telephone sound at a high rate."""
+    """Muffle all takes of one harmful source, and store telephone sound at a high rate."""
     sizes = Counter(r.group for r in free if r.truth == HARMFUL and _is_wide(r))
     group, takes = sizes.most_common(1)[0]
     for recording in _pick(free, [r for r in free if r.group == group], takes):
         audio = replace(recording.audio, change="muffled")
-        yield replace(recording, audio=audio, fault="low_bandwidth", detail="a shortcut: one harmful source muffled")
+        yield replace(recording, audio=audio, fault="low_bandwidth", detail="one harmful source muffled")
     for label in sounds.KINDS:
         for recording in _pick(free, (r for r in free if r.truth == label and _is_wide(r)), 1):
             audio = replace(recording.audio, rate_hz=8_000)
@@ -218,4 +231,4 @@ def _wrecked(rng: Generator, names: Names, seed: int) -> Iterator[Recording]:
 
 
 def _is_wide(recording: Recording) -> bool:
-    return recording.audio.container in LOSSLESS and recording.audio.rate_hz >= 22_050
+    return recording.audio.container in LOSSLESS and recording.audio.stored_hz >= WIDE_HZ

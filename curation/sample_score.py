@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from curation.shortcuts import ALL
+
 Planted: TypeAlias = Mapping[str, Set[Hashable]]  # a fault's name -> what finds it, any one of these
 
 REJECTS = (
@@ -34,6 +36,7 @@ FLAGS = (
     "outlier",
     "near_duplicate",
 )
+SHORTCUT = "bandwidth"  # the measure that tells the class of the faults `shortcut`
 FIRST = (10, 20, 30)  # so many clips from the top of the queue
 SHOWN = 2  # how many missed faults the text names
 
@@ -47,11 +50,12 @@ def score(
     flags: pd.DataFrame | None = None,
     labels: pd.DataFrame | None = None,
     queue: pd.DataFrame | None = None,
+    shortcuts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return one row a finder: how many faults were planted, what it found, and how much of that is true.
 
     `planted` counts faults; `found` and `true` count files, but for near-duplicates they count pairs of given groups,
-    since these are what `groups` joins. A copy is found when it or its twin is. A table that is None was not made yet:
+    since these are what `groups` joins, and for shortcuts measures. A copy is found when it or its twin is. A table that is None was not made yet:
     `found`, `true`, `precision` and `recall` of its finders are missing.
 
     Args:
@@ -62,6 +66,7 @@ def score(
         flags: `tables.FLAGS`.
         labels: `tables.LABELS`.
         queue: `tables.QUEUE`.
+        shortcuts: `tables.SHORTCUTS`.
     """
     planted: dict[str, Planted] = {str(fault): _planted(rows) for fault, rows in truth.groupby("fault")}
     flagged, queued, labelled = (_of_files(table, clips) for table in (flags, queue, labels))
@@ -69,6 +74,7 @@ def score(
         *_by_reason("rejects.csv", REJECTS, planted, rejects),
         _joined(truth, clips, groups),
         *_by_reason("flags.csv", FLAGS, planted, flagged),
+        *_by_measure(planted, shortcuts),
         *_queued(planted.get("label", {}), queued),
         *_labelled(planted, labelled),
     ]
@@ -134,6 +140,12 @@ def _joined(truth: pd.DataFrame, clips: pd.DataFrame | None, groups: pd.DataFram
         joined = both.groupby("group")["group_given"].unique()
         found = {frozenset(pair) for members in joined for pair in combinations(members, 2)}
     return _row("near_duplicate", "groups.csv", planted, found)
+
+
+def _by_measure(planted: Mapping[str, Planted], table: pd.DataFrame | None) -> Iterator[dict[str, object]]:
+    if "shortcut" in planted:
+        told = None if table is None else table[(table["auc"] > table["chance_auc"]) & (table["measure"] != ALL)]
+        yield _row("shortcut", "shortcuts.csv", {SHORTCUT: {SHORTCUT}}, None if told is None else set(told["measure"]))
 
 
 def _queued(flipped: Planted, queue: pd.DataFrame | None) -> Iterator[dict[str, object]]:

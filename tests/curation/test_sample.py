@@ -51,7 +51,7 @@ def test_the_plan_has_about_120_recordings_60_to_40_and_some_100_stay_usable(see
 
 
 def test_every_fault_that_a_finder_names_is_planted() -> None:
-    assert {r.fault for r in plan(0)} == {"", "unlabelled", *sample_score.REJECTS, *sample_score.FLAGS}
+    assert {r.fault for r in plan(0)} == {"", "unlabelled", "shortcut", *sample_score.REJECTS, *sample_score.FLAGS}
 
 
 def test_every_change_is_known() -> None:
@@ -269,6 +269,13 @@ def test_flags_queue_and_labels_are_scored_by_the_files_of_their_clips() -> None
     assert of(scores, "label, first 20 to hear", "queue.csv") == (2, 2, 2, 1, 1, [])
     assert of(scores, "unlabelled", "labels.csv") == (1, 1, 1, 1, 1, [])
     assert of(scores, "label, corrected", "labels.csv") == (2, 1, 1, 1, 0.5, ["c (so)"])
+
+
+def test_a_shortcut_is_scored_by_the_measures_above_chance() -> None:
+    measured = [("noise", 0.8), ("all", 0.9), ("bandwidth", 0.75), ("level", 0.69)]
+    audit = table(tables.SHORTCUTS, *({"measure": m, "auc": auc, "chance_auc": 0.7} for m, auc in measured))
+    scores = sample_score.score(truth(("a", "shortcut", "harmful")), clips=CLIPS, shortcuts=audit)
+    assert of(scores, "shortcut", "shortcuts.csv") == (1, 2, 1, 0.5, 1, [])
 
 
 def test_a_finder_without_its_table_says_so() -> None:
