@@ -89,15 +89,15 @@ def logistic_on_vectors(corpus: Corpus, label: Array, seed: int) -> tuple[Array,
 
 
 def datalab(corpus: Corpus, label: Array, seed: int) -> tuple[Array, Array | None]:
-    """Return the label scores of cleanlab's Datalab on earmark's vectors."""
+    """Return the label scores of cleanlab's Datalab on earmark's vectors, every dimension with the same deviation."""
     lab = Datalab({"label": label}, label_name="label", verbosity=0)
-    lab.find_issues(features=corpus.points, issue_types={"label": {}})
+    lab.find_issues(features=StandardScaler().fit_transform(corpus.points), issue_types={"label": {}})
     return lab.get_issues("label")["label_score"].to_numpy(), None
 
 
 def neighbours(corpus: Corpus, label: Array, seed: int) -> tuple[Array, Array | None]:
-    """Return the share of the nearest clips, none of the own recording, that have the same label."""
-    distances = cosine_distances(corpus.points)
+    """Return the share of the nearest clips, none of the own recording, that have the same label, on the same."""
+    distances = cosine_distances(StandardScaler().fit_transform(corpus.points))
     distances[corpus.group[:, None] == corpus.group] = np.inf
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
     second = label[nearest].mean(axis=1)

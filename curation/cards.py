@@ -80,7 +80,7 @@ def neighbours(clip_ids: Collection[str], after: Snapshot, vectors: Vectors) -> 
         return {}
     points = vectors.points(known)
     place = {clip_id: row for row, clip_id in enumerate(known)}
-    index = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(known))).fit(points)
+    index = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(known)), metric="manhattan").fit(points)
     distances, found = index.kneighbors(points[[place[clip_id] for clip_id in asked]])
     clips = after.clips[["file", "label"]]
     return {

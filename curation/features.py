@@ -27,6 +27,10 @@ TINY = 1e-6  # keeps quotients and logarithms of silence finite
 COEFFICIENTS = 20  # of the mel cepstrum
 LAGS_S, LAGS = (0.064, 3.0), 24  # range and number of the lags at which onsets may repeat
 BANDS, SLOWEST_HZ, RATES, PERIOD_S = 16, 0.5, 8, 4.0  # of the modulation spectrum: bands, rates, window
+KERNELS, BIAS_DB = 4, 10.0  # random convolutions a pair of dilations, and the deviation of their biases
+DILATIONS = tuple(itertools.product((1, 2, 4, 8), (1, 2, 4, 8, 16, 32)))  # in mel bands and in frames
+REGIONS = 4  # of mel bands, each pooled by itself: where a pattern lies matters, but not to a band
+SEED = 0  # of the random convolutions
 
 
 class Params(params.Section):
@@ -42,8 +46,9 @@ def features(sound: Samples, p: Params, *, rate_hz: int) -> dict[str, Array]:
     """Return the blocks of features of a sound of shape (n_samples,), each of shape (n_dimensions,).
 
     Statistics over time of standard descriptors: `cepstrum` says how it sounds, `spectrum` where its energy lies,
-    `rhythm` when it begins and repeats, `modulation` how fast it swells and fades. Gain, polarity, and silence before
-    and after the sound do not matter, so that neither level nor padding can become a shortcut.
+    `rhythm` when it begins and repeats, `modulation` how fast it swells and fades, `share` and `contrast` how often and
+    how strongly random patterns occur in it. Gain, polarity, and silence before and after the sound do not matter, so
+    that neither level nor padding can become a shortcut.
     """
     window, hop = round(p.window_s * rate_hz), round(p.hop_s * rate_hz)
     trimmed, _ = librosa.effects.trim(
@@ -54,11 +59,14 @@ def features(sound: Samples, p: Params, *, rate_hz: int) -> dict[str, Array]:
     power = librosa.feature.melspectrogram(S=magnitude**2, sr=rate_hz, n_mels=p.mels, fmin=LOW_HZ)
     mel_db = librosa.power_to_db(power, ref=np.max)
     crossings = librosa.feature.zero_crossing_rate(heard, frame_length=window, hop_length=hop)
+    share, contrast = patterns(mel_db)
     blocks = {
         "cepstrum": cepstrum(mel_db),
         "spectrum": spectrum(magnitude, crossings, rate_hz),
         "rhythm": rhythm(mel_db, hop_s=hop / rate_hz),
         "modulation": modulation(mel_db, hop_s=hop / rate_hz),
+        "share": share,
+        "contrast": contrast,
     }
     return {name: block.astype(np.float32) for name, block in blocks.items()}
 
@@ -114,6 +122,35 @@ def modulation(mel_db: Array, *, hop_s: float) -> Array:
     means = [density[:, low:high].mean(axis=1) for low, high in itertools.pairwise(edges)]
     swells: Array = np.log(np.concatenate(means) + TINY)
     return swells
+
+
+def patterns(mel_db: Array) -> tuple[Array, Array]:
+    """Return the share of random convolutions above their bias, and their deviation, in `REGIONS` ranges of mel bands.
+
+    Kernels of 3 bands by 3 frames, spread by their dilation, whose weights sum to 0: they respond to edges, sweeps,
+    pulses and harmonics, whatever the level. This is ROCKET in two dimensions, with the deviation in place of the
+    maximum, which a single click can decide: Dempster et al. 2020, arXiv:1910.13051.
+
+    Args:
+        mel_db: log-mel spectrogram, shape (n_mels, n_frames).
+    """
+    rng = np.random.default_rng(SEED)
+    n_mels, n_frames = mel_db.shape
+    shares, contrasts = [], []
+    for bands, frames in DILATIONS:
+        weights = rng.normal(size=(KERNELS, 9))
+        weights -= weights.mean(axis=1, keepdims=True)
+        weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+        bias_db = rng.normal(scale=BIAS_DB, size=(KERNELS, 1, 1))
+        padded = np.pad(mel_db, ((bands, bands), (frames, frames)), mode="edge")
+        shifted = [
+            padded[band : band + n_mels, frame : frame + n_frames]
+            for band, frame in itertools.product((0, bands, 2 * bands), (0, frames, 2 * frames))
+        ]
+        responses = np.tensordot(weights.astype(np.float32), shifted, 1).reshape(KERNELS, REGIONS, -1)
+        shares.append((responses > bias_db).mean(axis=2).ravel())
+        contrasts.append(responses.std(axis=2).ravel())
+    return np.concatenate(shares), np.concatenate(contrasts)
 
 
 def describe(

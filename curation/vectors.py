@@ -27,7 +27,9 @@ class Vectors:
     def points(self, clip_ids: Collection[str]) -> Block:
         """Return the vectors of some clips, all blocks side by side, shape (len(clip_ids), n_dimensions).
 
-        Each dimension has mean 0 and standard deviation 1 over all clips, asked for or not; one that never varies is 0.
+        Each dimension has mean 0 and the same standard deviation as the others of its block over all clips, asked for
+        or not; one that never varies is 0. That deviation is 1 / dimensions of the block, so that the Manhattan
+        distance of two points is the sum over blocks of a mean difference: each block weighs the same, large or small.
 
         Raises:
             click.ClickException: a clip has no vector.
@@ -37,11 +39,16 @@ class Vectors:
             raise click.ClickException(
                 f"{NAME} lacks {len(missing)} clips, {missing[0]!r} first. `dvc repro features` makes it anew."
             )
-        every = np.hstack([block.astype(np.float64) for block in self.blocks.values()])
-        spread = every.std(axis=0)
-        scaled = (every - every.mean(axis=0)) / np.where(spread > 0, spread, 1)
-        points: Block = scaled[[place[clip_id] for clip_id in clip_ids]].astype(np.float32)
+        every = np.hstack([_standardised(block) / block.shape[1] for block in self.blocks.values()])
+        points: Block = every[[place[clip_id] for clip_id in clip_ids]].astype(np.float32)
         return points
+
+
+def _standardised(block: Block) -> NDArray[np.float64]:
+    values = block.astype(np.float64)
+    spread = values.std(axis=0)
+    standardised: NDArray[np.float64] = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return standardised
 
 
 def read(folder: Path) -> Vectors:

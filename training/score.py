@@ -48,7 +48,7 @@ def score(clips: pd.DataFrame, points: NDArray[np.float32], p: Params, *, classe
 
     Args:
         clips: `clip_id`, `label`, `group`, `fold`.
-        points: standardised features of these clips, shape (n_clips, n_dimensions).
+        points: features of these clips, whose Manhattan distances count, shape (n_clips, n_dimensions).
         p: parameters.
         classes: names of the classes.
 

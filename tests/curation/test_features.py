@@ -9,10 +9,11 @@ from click.testing import CliRunner
 
 from curation import features as stage
 from curation import tables, vectors
-from curation.features import describe, features
+from curation.features import describe, features, patterns
 from curation.fingerprint import fingerprint
 
 RATE_HZ = 16000
+TOLERANCE = 1e-4  # of a pattern's share and contrast
 P = stage.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
 
 
@@ -89,6 +90,34 @@ def test_the_spectrum_tells_high_from_low_and_tones_from_noise() -> None:
     assert np.exp(low[centroid]) == pytest.approx(300, rel=0.1)
     assert np.exp(high[centroid]) == pytest.approx(3000, rel=0.1)
     assert hiss[flatness] > max(low[flatness], high[flatness]) + 5
+
+
+def ridge(low: int = 0) -> np.ndarray:
+    """Return a log-mel spectrogram of 200 frames, quiet but for a line that rises by 16 bands from `low` amid them."""
+    mel_db = np.full((P.mels, 200), -60, np.float32)
+    mel_db[low + np.arange(16), 92 + np.arange(16)] = 0
+    return mel_db
+
+
+def test_the_patterns_tell_a_sound_from_its_mirror_in_time_which_other_blocks_do_not() -> None:
+    rising, falling = ridge(), ridge()[:, ::-1]
+    np.testing.assert_allclose(stage.cepstrum(falling), stage.cepstrum(rising), rtol=1e-3, atol=1e-3)
+    hop_s = P.hop_s
+    np.testing.assert_allclose(stage.modulation(falling, hop_s=hop_s), stage.modulation(rising, hop_s=hop_s), atol=0.05)
+    for one, other in zip(patterns(rising), patterns(falling), strict=True):
+        assert np.abs(one - other).max() > 50 * TOLERANCE
+
+
+def test_the_patterns_of_a_louder_or_a_later_sound_are_the_same() -> None:
+    for other in (ridge() + 12, np.roll(ridge(), 30, axis=1)):
+        for one, same in zip(patterns(ridge()), patterns(other), strict=True):
+            np.testing.assert_allclose(same, one, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("region", range(stage.REGIONS))
+def test_the_contrast_is_found_in_the_region_of_the_pattern(region: int) -> None:
+    _, contrast = patterns(ridge(low=16 * region))
+    assert contrast.reshape(-1, stage.REGIONS).mean(axis=0).argmax() == region
 
 
 @pytest.mark.parametrize("sound", [np.zeros(RATE_HZ, np.float32), np.eye(1, 200, dtype=np.float32)[0], noise(0.2)])

@@ -3,6 +3,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import manhattan_distances
 
 from curation import vectors
 from curation.vectors import Vectors
@@ -13,12 +14,22 @@ TWO = Vectors(
 )
 
 
-def test_points_put_the_blocks_side_by_side_each_dimension_with_mean_0_and_deviation_1() -> None:
-    assert TWO.points(["bb", "aa"]).tolist() == [[1, 0, -1], [-1, 0, 1]]
+def test_points_put_the_blocks_side_by_side_each_dimension_with_mean_0_and_the_deviation_of_its_block() -> None:
+    assert TWO.points(["bb", "aa"]).tolist() == [[0.5, 0, -1], [-0.5, 0, 1]]
+
+
+def test_a_block_weighs_the_same_in_a_manhattan_distance_however_many_dimensions_it_has() -> None:
+    rng = np.random.default_rng(0)
+    clip_ids = tuple(f"{n:02}" for n in range(20))
+    one, other = (rng.normal(size=(20, size)).astype(np.float32) for size in (3, 5))
+    few, many = (Vectors(clip_ids, {"one": block, "other": other}) for block in (one, np.tile(one, 40)))
+    np.testing.assert_allclose(
+        manhattan_distances(many.points(clip_ids)), manhattan_distances(few.points(clip_ids)), rtol=1e-5
+    )
 
 
 def test_the_points_of_some_clips_are_those_they_have_among_all() -> None:
-    assert TWO.points(["aa"]).tolist() == [[-1, 0, 1]]
+    assert TWO.points(["aa"]).tolist() == [[-0.5, 0, 1]]
 
 
 def test_vectors_are_read_as_written_and_hold_no_pickle_and_no_clock(tmp_path: Path) -> None:
