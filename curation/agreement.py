@@ -14,7 +14,7 @@ class Agreement(TypedDict):
     clips: int  # answered by two annotators or more
     agreeing_pairs: float | None  # share of the pairs of answers to one clip that are the same
     alpha: float | None  # Krippendorff's: 1 perfect, 0 as by chance
-    given_blind: float | None  # share of the answers that equal the given label, which was not shown
+    given_blind: float | None  # of the answers to clips with a given label, the share that equals it; it was not shown
     given_hinted: float | None  # the same where it was shown
 
 
@@ -38,13 +38,14 @@ def agreement(reviews: pd.DataFrame, given: pd.Series) -> Agreement:
     by_chance = answers.sum() ** 2 - (counts.sum(axis=0) ** 2).sum()
     apart = coincidences.sum() - np.trace(coincidences)
     pairs, same = (answers * (answers - 1)).sum(), (counts * (counts - 1)).sum()
-    as_given = newest["answer"] == newest["clip_id"].map(given)
+    labelled = newest[newest["clip_id"].map(given).fillna("") != ""]
+    as_given = labelled["answer"] == labelled["clip_id"].map(given)
     return {
         "clips": len(counts),
         "agreeing_pairs": _rounded(same / pairs) if pairs else None,
         "alpha": _rounded(1 - (answers.sum() - 1) * apart / by_chance) if by_chance else None,
-        "given_blind": _share(as_given[newest["shown"] == "blind"]),
-        "given_hinted": _share(as_given[newest["shown"] == "hinted"]),
+        "given_blind": _share(as_given[labelled["shown"] == "blind"]),
+        "given_hinted": _share(as_given[labelled["shown"] == "hinted"]),
     }
 
 

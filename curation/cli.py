@@ -16,6 +16,7 @@ COMMANDS = {  # in the order of work
     "merge": ("curation.merge", "Merge the answers of two branches; git calls it."),
     "seal": ("curation.seal", "Seal the test set, so that no change to it goes unsaid."),
     "gate": ("curation.gate", "Pass or fail the models of this revision."),
+    "card": ("training.card", "Write the cards of data and models, to publish them with."),
 }
 
 

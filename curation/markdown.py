@@ -1,7 +1,9 @@
 """Markdown that no text from the data can break out of, and that reads well in a terminal."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 
 LONGEST = 200  # characters of a text that are shown
 
@@ -10,9 +12,27 @@ def code(text: str) -> str:
     """Return `text` as a code span on one line: markup, links, mentions and control characters have no effect."""
     plain = "".join(mark if mark.isprintable() and mark != "|" else rf"\u{ord(mark):04x}" for mark in text) or " "
     shown = plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}..."
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence, space = "`" * (longest + 1), " " if longest else ""
+    fence = "`" * (_longest_run(shown) + 1)
+    space = " " if len(fence) > 1 else ""
     return f"{fence}{space}{shown}{space}{fence}"
+
+
+def block(text: str, language: str) -> str:
+    """Return `text` as a block of code that it cannot end."""
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def counted(values: pd.Series) -> str:
+    """Return how often each value occurs, the commonest first."""
+    counts = sorted(values.value_counts().items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {code(str(value))}" for value, count in counts)
+
+
+def interval(figure: Mapping[str, float | None]) -> str:
+    """Return the `value` of a metric with the ends of its interval, `low` and `high`, if it has one."""
+    low, high = figure["low"], figure["high"]
+    return f"{figure['value']:.2f} " + ("(no interval)" if low is None or high is None else f"[{low:.2f}, {high:.2f}]")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:
@@ -28,3 +48,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool
         for parts in ((line, widths, right) for line in (header, rule, *rows))
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)

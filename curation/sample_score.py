@@ -55,8 +55,8 @@ def score(
     """Return one row a finder: how many faults were planted, what it found, and how much of that is true.
 
     `planted` counts faults; `found` and `true` count files, but for near-duplicates they count pairs of given groups,
-    since these are what `groups` joins, and for shortcuts measures. A copy is found when it or its twin is. A table that is None was not made yet:
-    `found`, `true`, `precision` and `recall` of its finders are missing.
+    since these are what `groups` joins, and for shortcuts measures. A copy is found when it or its twin is. A table
+    that is None was not made yet: `found`, `true`, `precision` and `recall` of its finders are missing.
 
     Args:
         truth: `tables.TRUTH`.

@@ -90,6 +90,18 @@ def names(folder: Path, commit: str | None) -> list[str]:
     return sorted(Path(path).name for path in _tree(f"{folder}/", commit))
 
 
+def last_change(paths: Collection[Path]) -> str:
+    """Return the last commit that changed one of `paths`; empty: none did, or there is no repository here."""
+    return _git("log", "--max-count=1", "--format=%H", "--", *map(str, paths)).stdout.decode().strip()
+
+
+def history(path: Path) -> list[bytes]:
+    """Return what git has of the file `path`, oldest first; nothing where there is no repository."""
+    commits = _git("log", "--reverse", "--format=%H", "--", str(path)).stdout.decode().split()
+    blobs = [blob for commit in commits for blob in _tree(path, commit).values()]
+    return [_git("cat-file", "blob", blob).stdout for blob in blobs]
+
+
 def uncommitted(paths: Collection[Path]) -> list[str]:
     """Return which of `paths`, or what in them, differs from the last commit."""
     status = _git("status", "--porcelain", "-z", "--no-renames", "--", *map(str, paths)).stdout.decode(errors="replace")

@@ -225,3 +225,23 @@ def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -
     assert "undersampled" in set(listed["why"])
     assert "balance.method" in run(project, "dvc", "params", "diff")
     assert "lite_cnn" in run(project, "dvc", "metrics", "diff")
+
+
+def test_the_cards_of_a_run_name_its_commit_and_its_lines_predict_as_it_did(project: Path) -> None:
+    run(project, "earmark", "card")
+    head = run(project, "git", "rev-parse", "HEAD").strip()
+    for model in ("lite_cnn", "wav2vec2"):
+        card = (project / f"reports/cards/MODEL_CARD_{model}.md").read_text()
+        assert f"- commit: `{head}`," in card
+        lines = card.partition("```python\n")[2].partition("```")[0]
+        clip_id = lines.partition('clips"), ["')[2].partition('"]')[0]
+        (project / "predict.py").write_text(lines)
+        said = json.loads(run(project, str(project / ".venv/bin/python"), "predict.py").replace("'", '"'))
+        table = tables.read(project / f"data/predictions/{model}.csv", tables.PREDICTIONS)
+        expected = table[table["clip_id"] == clip_id].set_index("label")["probability"].to_dict()
+        assert said == pytest.approx(expected, abs=1e-5)
+    answer(project, clip_id, "safe")
+    words = [str(project / ".venv/bin/earmark"), "card"]
+    done = subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (1, "Error")
+    assert "data/reviews.csv: not as dvc.lock says" in done.stderr

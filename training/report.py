@@ -11,7 +11,7 @@ import click
 import pandas as pd
 
 from curation import collapse, files, markdown, params, tables
-from curation.markdown import code
+from curation.markdown import code, counted, interval
 
 TEST = -1
 ALL = "all"  # in `tables.SHORTCUTS`
@@ -89,7 +89,7 @@ def _stages(found: Findings) -> str:
 def _evidence(found: Findings, positive: str) -> str:
     whole = ("balanced_accuracy", "mcc", "roc_auc")
     rows = [
-        (code(model), *(_interval(measured[name]) for name in whole), _interval(measured["f1"][positive]))
+        (code(model), *(interval(measured[name]) for name in whole), interval(measured["f1"][positive]))
         for model, measured in found.metrics.items()
     ]
     any_model = next(iter(found.metrics.values()))  # all are judged by the same clips
@@ -171,14 +171,8 @@ def _uncertain(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             )
 
 
-def _interval(figure: Mapping[str, float | None]) -> str:
-    low, high = figure["low"], figure["high"]
-    return f"{figure['value']:.2f} " + ("(no interval)" if low is None or high is None else f"[{low:.2f}, {high:.2f}]")
-
-
 def _counts(reasons: pd.Series) -> str:
-    counted = sorted(reasons.value_counts().items(), key=lambda item: (-item[1], item[0]))
-    return f" ({', '.join(f'{count} {code(str(reason))}' for reason, count in counted)})" if counted else ""
+    return f" ({counted(reasons)})" if len(reasons) else ""
 
 
 def _listening(found: Findings) -> str:

@@ -34,6 +34,13 @@ def test_the_newest_answer_of_each_annotator_counts_and_who_is_unsure_abstains()
     assert (found["given_blind"], found["given_hinted"]) == (pytest.approx(2 / 3, abs=1e-6), 1.0)
 
 
+def test_a_clip_without_a_given_label_tells_nothing_of_how_right_given_labels_are() -> None:
+    given = pd.Series({"c1": "safe", "c2": ""})
+    found = agreement(answers(("c1", "ann", "safe", "blind"), ("c2", "ann", "safe", "blind")), given)
+    assert found["given_blind"] == 1.0
+    assert agreement(answers(("c2", "ann", "safe", "blind")), given)["given_blind"] is None
+
+
 def test_alpha_is_that_of_the_textbook() -> None:
     # Krippendorff 2011, example C: nominal data, four observers, twelve units, missing answers; alpha 0.743
     observers = {

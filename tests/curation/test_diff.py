@@ -80,7 +80,7 @@ CHANGES: dict[str, Any] = {
     "answers": {"added": [CORRECTED, NEW_ANSWER], "removed": [OLD_ANSWER]},
     "agreement": {
         "before": ALONE | {"given_blind": 0.0, "given_hinted": None},
-        "after": ALONE | {"given_blind": 0.5, "given_hinted": 0.0},
+        "after": ALONE | {"given_blind": 1.0, "given_hinted": 0.0},
     },
     "rejects": {
         "added": [

@@ -1,6 +1,7 @@
+import pandas as pd
 import pytest
 
-from curation.markdown import code, table
+from curation.markdown import block, code, counted, interval, table
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,20 @@ def test_numbers_are_aligned_to_the_right_and_names_to_the_left() -> None:
         "| a      |   0.5 |",
         "| longer | -0.25 |",
     ]
+
+
+@pytest.mark.parametrize("text", ["a: 1\n", "```\n# b", "  ````  \n", "~~~"])
+def test_no_text_ends_its_block(text: str) -> None:
+    renderer = pytest.importorskip("markdown_it", reason="needs markdown-it-py to render").MarkdownIt("commonmark")
+    [found] = renderer.parse(block(text, "yaml"))
+    assert (found.type, found.info, found.content) == ("fence", "yaml", text.rstrip() + "\n")
+
+
+def test_values_are_counted_the_commonest_first_and_equals_by_name() -> None:
+    assert counted(pd.Series(["b", "a|", "c", "b"])) == r"2 `b`, 1 `a\u007c`, 1 `c`"
+    assert counted(pd.Series([], dtype="str")) == ""
+
+
+def test_a_figure_has_its_interval_or_says_that_there_is_none() -> None:
+    assert interval({"value": 0.5, "low": 0.25, "high": 1.0}) == "0.50 [0.25, 1.00]"
+    assert interval({"value": 0.5, "low": 0.25, "high": None}) == "0.50 (no interval)"

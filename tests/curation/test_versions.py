@@ -114,3 +114,27 @@ def test_dvc_tracks_a_folder_and_says_what_it_refuses(repository: Path, capfd: p
     (repository / "data/raw/a.wav").write_bytes(b"a")
     versions.dvc_add(Path("data/raw"))
     assert "nfiles: 1" in (repository / "data/raw.dvc").read_text()
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_last_change_is_that_of_the_paths_and_not_of_others() -> None:
+    first = commit("one\n")
+    commit("other\n", Path("other.csv"))
+    assert versions.last_change([TABLE, Path("missing.csv")]) == first
+    assert versions.last_change([Path("missing.csv")]) == ""
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_history_of_a_file_is_all_it_ever_was_oldest_first() -> None:
+    commit("one\n")
+    commit("other\n", Path("other.csv"))
+    git("rm", "--quiet", str(TABLE))
+    git("commit", "--quiet", "--message", "Away")
+    commit("two\n")
+    assert versions.history(TABLE) == [b"one\n", b"two\n"]
+
+
+def test_without_a_repository_there_is_no_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert versions.history(TABLE) == []
+    assert versions.last_change([TABLE]) == ""
