@@ -27,10 +27,8 @@ SITES = (  # the recorder of each: container, sample rate in Hz, channels
     (FLAC, 22_050, 2),
     (M4A, 32_000, 1),
 )
-SHORTCUT_HZ, WIDE_HZ = (
-    12_000,
-    22_050,
-)  # harmful sources are recorded at the first where the site does the second or more
+SHORTCUT_HZ = 12_000  # sample rate of harmful sources ...
+WIDE_HZ = 22_050  # ... at sites that record at this rate or more
 FLIPPED, UNLABELLED = (6, 4), (5, 3)  # how many of (harmful, safe)
 FLAWS = (  # fault, change, how many of (harmful, safe), channels it needs
     ("clipped", "overdriven", (2, 1), 1),
