@@ -25,7 +25,7 @@ class Section(BaseModel):
         try:
             return cls.model_validate(_section(name, path))
         except ValidationError as error:
-            raise click.ClickException(f"{path}: {_explain(name, error)}. Mend it and run again.") from error
+            raise refused(name, error, path) from error
 
 
 class Data(Section):
@@ -58,6 +58,8 @@ def _section(name: str, path: Path) -> object:
     return document[name]
 
 
-def _explain(name: str, error: ValidationError) -> str:
+def refused(name: str, error: ValidationError, path: Path) -> click.ClickException:
+    """Return what to tell about the faults of section `name`."""
     faults = [(".".join(map(str, (name, *fault["loc"]))), fault) for fault in error.errors()]
-    return "; ".join(f"`{key}`: {fault['msg']}, got {fault['input']!r}" for key, fault in faults)
+    told = "; ".join(f"`{key}`: {fault['msg']}, got {fault['input']!r}" for key, fault in faults)
+    return click.ClickException(f"{path}: {told}. Mend it and run again.")

@@ -86,13 +86,11 @@ def test_the_stage_declares_the_sections_it_loads_and_params_yaml_fits_them(name
     for path in imports(ROOT / (module_of(stage).replace(".", "/") + ".py")):
         tree = ast.parse(path.read_text())
         loaded |= {
-            node.args[0].value
+            argument.value
             for node in ast.walk(tree)
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "load"
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load"
+            for argument in node.args
+            if isinstance(argument, ast.Constant)
         }
     assert set(stage.get("params", [])) == loaded
 

@@ -18,7 +18,7 @@ from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
 
 from curation import params
-from training import augment, checkpoints, losses
+from training import augment, checkpoints, losses, sampling
 from training.clips import Clips
 from training.rounds import Round
 
@@ -30,6 +30,7 @@ History: TypeAlias = list[dict[str, float]]  # one row of metrics an epoch
 class Recipe(params.Section):
     """How a model is trained: the keys that the sections `lite_cnn` and `wav2vec2` of params.yaml share."""
 
+    recipe: str | None  # one of section `recipes`, which changes some of these keys
     seed: int = Field(ge=0)
     epochs: int = Field(ge=1)  # passes over the training list, at least
     min_steps: int = Field(ge=1)  # updates of the weights, at least: a small set gets more epochs
@@ -41,8 +42,9 @@ class Recipe(params.Section):
     warmup_share: float = Field(gt=0, lt=1)  # of all steps
     weight_decay: float = Field(ge=0)
     clip_norm: float = Field(gt=0)  # longest gradient
-    loss: Literal["cross_entropy", "focal"]
-    focal_gamma: float = Field(ge=0)  # how much the focal loss turns to hard clips
+    loss: losses.Params
+    sampler: sampling.Sampler  # how the training list becomes the batches of an epoch
+    prior_bias: bool  # whether the head's bias starts at the classes' shares in the training list
     mixup_alpha: float = Field(ge=0)  # of the Beta distribution of the shares; 0: no mixup
     checkpoint_s: float = Field(ge=0)  # time between two saves of the state; 0: after every epoch
     precision: Literal["auto", "32-true", "bf16-mixed"]  # auto: bf16-mixed where a GPU has it
@@ -81,6 +83,8 @@ def fit(
     fabric = Fabric(accelerator="auto", devices=1, precision=_precision(p.precision))
     torch.manual_seed(_seed(p, turn, 0))
     model = build()
+    if p.prior_bias:
+        start_at_prior(model, _counts(clips, turn))
     optimizer = AdamW((w for w in model.parameters() if w.requires_grad), weight_decay=p.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
     history: History = []
@@ -142,17 +146,19 @@ def learn(
     seed = _seed(p, turn, epoch + 1)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)  # dropout has no generator of its own
-    gamma = {"cross_entropy": 0.0, "focal": p.focal_gamma}[p.loss]
-    order = turn.draws[torch.from_numpy(rng.permutation(len(turn.draws)))]
+    counts = _counts(clips, turn).to(fabric.device)
+    label = clips.targets[turn.draws].argmax(dim=1).numpy()
     total = 0.0
     model.train()
-    for step, rows in enumerate(order.tensor_split(batches(turn, p)), start=epoch * batches(turn, p)):
+    drawn = sampling.batches(label, p.sampler, batches(turn, p), rng)
+    for step, places in enumerate(drawn, start=epoch * batches(turn, p)):
+        rows = turn.draws[torch.from_numpy(places)]
         x, lengths, targets, weights = (
             part[rows].to(fabric.device) for part in (clips.x, clips.lengths, clips.targets, clips.weights)
         )
         x = vary(x.float(), lengths, rng)
         x, targets, weights = augment.mixup(x, targets, weights, alpha=p.mixup_alpha, rng=rng)
-        loss = losses.focal(model(x), targets, weights, gamma=gamma)
+        loss = losses.loss(model(x), targets, weights, p.loss, counts=counts)
         rate = learning_rate(step, epochs(turn, p) * batches(turn, p), p)
         _check(loss.item(), turn, epoch, rate)
         for group in optimizer.param_groups:
@@ -162,7 +168,7 @@ def learn(
         optimizer.step()
         optimizer.zero_grad()
         total += loss.item() * len(rows)
-    return total / len(order)
+    return total / len(turn.draws)
 
 
 def predict(model: nn.Module, clips: Clips, rows: Tensor, p: Recipe) -> Tensor:
@@ -205,6 +211,20 @@ def batches(turn: Round, p: Recipe) -> int:
 def epochs(turn: Round, p: Recipe) -> int:
     """Return the number of epochs: `epochs`, or as many as `min_steps` take."""
     return max(p.epochs, -(-p.min_steps // batches(turn, p)))
+
+
+def start_at_prior(model: nn.Module, counts: Tensor) -> None:
+    """Set the bias of the last linear layer so that an ignorant model predicts the classes' shares.
+
+    Lin et al. 2017, section 3.3, for two classes and more. Else the first steps only learn which class is commonest.
+    """
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.copy_((counts / counts.sum()).clamp_min(torch.finfo().eps).log())
+
+
+def _counts(clips: Clips, turn: Round) -> Tensor:
+    return clips.targets[turn.draws].sum(dim=0)
 
 
 def _check(loss: float, turn: Round, epoch: int, rate: float) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from curation import params
-from training import augment, fit, mel, train
+from training import augment, fit, mel, recipes, train
 
 
 class Augment(params.Section):
@@ -79,7 +79,7 @@ def load(folder: Path, name: str) -> LiteCNN:
 @train.options
 def main(**paths: Path) -> None:
     """Train LiteCNN in rounds and write what each predicts for the clips it has not seen."""
-    data, resolution, p = params.Data.load("data"), mel.Params.load("mel"), Params.load("lite_cnn")
+    data, resolution, p = params.Data.load("data"), mel.Params.load("mel"), recipes.load(Params, "lite_cnn")
     train.train(
         train.Paths(**paths),
         data,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchaudio.models import Wav2Vec2Model, wav2vec2_model
 
 from curation import files, params
-from training import augment, fit, mel, train
+from training import augment, fit, mel, recipes, train
 
 Config: TypeAlias = dict[str, Any]  # arguments of torchaudio.models.wav2vec2_model
 SCRATCH = "scratch"
@@ -229,7 +229,7 @@ def load(folder: Path, name: str) -> Wav2Vec2:
 @train.options
 def main(**paths: Path) -> None:
     """Train Wav2Vec 2.0 in rounds and write what each predicts for the clips it has not seen."""
-    data, resolution, p = params.Data.load("data"), mel.Params.load("mel"), Params.load("wav2vec2")
+    data, resolution, p = params.Data.load("data"), mel.Params.load("mel"), recipes.load(Params, "wav2vec2")
     _, known = start(p, resolution, rate_hz=data.rate_hz)
     train.train(
         train.Paths(**paths),

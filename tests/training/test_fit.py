@@ -169,3 +169,24 @@ def test_a_repository_without_a_commit_gets_advice(tmp_path: Path, monkeypatch: 
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
     with pytest.raises(click.ClickException, match="`git commit` first"):
         trained(tmp_path, recipe())
+
+
+def test_a_model_that_starts_at_the_prior_predicts_the_shares_of_the_classes() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    with torch.no_grad():
+        model[-1].weight.zero_()
+    fit.start_at_prior(model, torch.tensor([6.0, 3.0, 1.0]))
+    torch.testing.assert_close(model(torch.randn(2, 4)).softmax(dim=1), torch.tensor([[0.6, 0.3, 0.1]] * 2))
+
+
+def test_the_recipe_chooses_the_batches(tmp_path: Path) -> None:
+    draws = torch.tensor([0, 2, 4, 6, 8, 10, 1, 3])  # six of the first class, two of the other
+    shares = {}
+    for sampler in ("listed", "balanced"):
+        watch = Watch()
+        p = recipe(sampler=sampler, epochs=4, batch_clips=4)
+        trained(tmp_path / sampler, p, vary=watch, draws=draws, valid=torch.tensor([], dtype=torch.int64))
+        second = [(x[:, 1] > 0.5).float().mean().item() for x in watch.seen]
+        shares[sampler] = (np.mean(second), np.ptp(second))
+    assert shares["balanced"] == (0.5, 0.0)
+    assert shares["listed"][0] == pytest.approx(0.25)
