@@ -61,9 +61,10 @@ def each(
         while ahead:
             try:
                 outcome = _outcome(ahead[0][1], timeout_s)
-            except BrokenProcessPool:  # a process died before it could say which task it had taken
+            except BrokenProcessPool as error:  # a process died before it could say which task it had taken
                 broken += 1
                 if broken == ATTEMPTS:
+                    error.add_note("A script that calls this needs `if __name__ == '__main__':`: workers import it.")
                     raise
                 _end(pool)
                 pool = ProcessPool(max_workers=workers, context=server)

@@ -37,14 +37,15 @@ def load(kind: type[P], model: str, path: Path = params.PATH) -> P:
         )
     changes = {key: value for key, value in found[plain.recipe].items() if key != "model"}
     try:
-        return kind.model_validate(_changed(plain.model_dump(), changes))
+        return kind.model_validate(changed(plain.model_dump(), changes))
     except ValidationError as error:
         raise params.refused(f"recipes.{plain.recipe}", error, path) from error
 
 
-def _changed(section: Values, changes: Values) -> Values:
+def changed(section: Values, changes: Values) -> Values:
+    """Return a section with some keys changed; of nested ones the others stay."""
     deep = {
-        key: _changed(section[key], value)
+        key: changed(section[key], value)
         for key, value in changes.items()
         if isinstance(value, dict) and isinstance(section.get(key), dict)
     }
