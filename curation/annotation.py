@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,10 +25,11 @@ class UnreadError(Exception):
 
 @dataclass(frozen=True)
 class Known:
-    """What an answer may be, and to which clips."""
+    """What an answer may be, and to which clips; `asked` is why each clip of the queue is asked."""
 
     classes: Collection[str]
     clip_ids: Collection[str]
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 def utc(text: object) -> str:
@@ -84,6 +85,7 @@ def read(single: Mapping[str, object], known: Known) -> dict[str, object]:
         "annotation_id": as_id(annotation.get("id"), "id"),
         "annotation_utc": utc(annotation.get("created_at")),
         "overwrote": "" if editor == author else f"user-{author}",
+        "asked": known.asked.get(clip_id, ""),
     }
 
 

@@ -105,7 +105,9 @@ def main(export: Path | None, clips: Path, data: Path) -> None:
     Exit status: 0 done, 1 refused; then nothing is lost, run it again.
     """
     p = Params.load("label_studio")
-    known = Known(params.Data.load("data").classes, frozenset(tables.read(clips, tables.CLIPS)["clip_id"]))
+    clip_ids, queue = tables.read(clips, tables.CLIPS)["clip_id"], _read_or_empty(data / "queue.csv", tables.QUEUE)
+    asked = dict(zip(queue["clip_id"], queue["reason"], strict=True))
+    known = Known(params.Data.load("data").classes, frozenset(clip_ids), asked)
     with files.locked(data / "reviews.csv"):
         reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
         unread = _read_or_empty(data / "unread.csv", tables.UNREAD)

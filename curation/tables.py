@@ -72,6 +72,9 @@ REVIEWS = Table(
         "annotation_id": Column("text", "the answer on the labelling server, the same for all its versions"),
         "annotation_utc": Column("text", "when it was first given"),
         "overwrote": Column("text", "whose answer the annotator changed; empty: their own"),
+        "asked": Column(
+            "text", "why the clip was asked, a reason of queue.csv as the answer came home; empty: not known"
+        ),
     },
 )
 UNREAD = Table(
