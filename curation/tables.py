@@ -201,6 +201,22 @@ SHORTCUTS = Table(
         "share": Column("float", "how many of them are of this class"),
     },
 )
+ABLATIONS = Table(
+    "ablations.csv",
+    ("what", "share"),
+    {
+        "what": Column("text", "what was changed", ("groups", "labels")),
+        "share": Column("float", "share of the groups that models learned from, or of the labels that were replaced"),
+        "clips": Column("int", "how many clips there are when nothing is taken away"),
+        "groups": Column("int", "how many groups they are in"),
+        "balanced_accuracy": Column("float", "of the scoring model, held out by group"),
+        "low": Column("float", "lower end of its 95 % interval"),
+        "high": Column("float", "upper end"),
+        "cost": Column("float", "how much less this is than with all groups and the labels as they are"),
+        "cost_low": Column("float", "lower end of its 95 % interval"),
+        "cost_high": Column("float", "upper end"),
+    },
+)
 QUEUE = Table(
     "queue.csv",
     ("clip_id",),
