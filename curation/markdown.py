@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from markupsafe import Markup, escape
+
 LONGEST = 200  # characters of a text that are shown
 
 
@@ -13,6 +15,16 @@ def code(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence, space = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{space}{shown}{space}{fence}"
+
+
+def to_html(text: str) -> Markup:
+    """Return text with code spans as HTML; all else in it is escaped, other marks of Markdown stay as they are."""
+    parts, end = [], 0
+    for span in re.finditer(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", text):
+        content = span[2].removeprefix(" ").removesuffix(" ") if len(span[1]) > 1 else span[2]
+        parts += [escape(text[end : span.start()]), Markup("<code>{}</code>").format(content)]
+        end = span.end()
+    return Markup().join([*parts, escape(text[end:])])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:

@@ -9,7 +9,7 @@ import jinja2
 import soundfile
 from markupsafe import Markup
 
-from curation import spectrogram
+from curation import markdown, spectrogram
 from curation.audio import Samples
 
 PARTS = Path(__file__).parent / "page_parts"
@@ -18,6 +18,8 @@ TYPES = {"flac": "audio/flac", "png": "image/png"}
 
 def render(folder: Path, *, inline: bool, **values: object) -> str:
     """Return the page that `page.html` of `folder` makes of `values`, every one of them escaped.
+
+    The filter `spans` shows the code spans of a Markdown text.
 
     The style is that of all pages, then that of `folder`; so is the script. The page's policy lets nothing else run
     and nothing be loaded: no sound and no picture but what is written into the page, or, unless `inline`, lies in
@@ -32,6 +34,7 @@ def render(folder: Path, *, inline: bool, **values: object) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, PARTS]), autoescape=True, undefined=jinja2.ChainableUndefined
     )
+    environment.filters["spans"] = markdown.to_html
     return environment.get_template("page.html").render(
         values,
         policy=policy,

@@ -19,7 +19,8 @@ function go(card) {
   current.scrollIntoView({ block: "nearest" });
 }
 
-document.addEventListener("keydown", (event) => {
+// Where the clips are the main part of the page the keys work everywhere, else among the clips.
+(list.matches("main") ? document : list).addEventListener("keydown", (event) => {
   if (event.target.closest("select, audio, input, button, summary, a") || event.ctrlKey || event.metaKey || event.altKey) return;
   const visible = shown();
   const place = visible.indexOf(current);

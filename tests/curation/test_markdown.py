@@ -1,6 +1,8 @@
+import html
+
 import pytest
 
-from curation.markdown import code, table
+from curation.markdown import code, table, to_html
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,17 @@ def test_numbers_are_aligned_to_the_right_and_names_to_the_left() -> None:
         "| a      |   0.5 |",
         "| longer | -0.25 |",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "`", "``a`` b", "a`b<i>", "&lt;", "", "*x*", "` `` ```", " a "]
+)
+def test_a_code_span_becomes_html_and_back_whatever_it_holds(text: str) -> None:
+    shown = to_html(f"<b> {code(text)} `of` <i>")
+    assert html.unescape(shown) == f"<b> <code>{text or ' '}</code> <code>of</code> <i>"
+    assert "<b>" not in shown
+    assert "<script>" not in shown
+
+
+def test_backticks_without_a_partner_stay() -> None:
+    assert to_html("a ` b `` c") == "a ` b `` c"

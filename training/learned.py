@@ -1,0 +1,118 @@
+"""Whether a training went as it should: learning rate, epochs and frozen layers, judged by the training curves."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import digamma
+
+from curation.markdown import code
+from training.cause import Cause, Verdict
+from training.findings import Training
+
+Floats: TypeAlias = NDArray[np.float64]
+Course: TypeAlias = Literal["diverged", "never began", "still falling", "learned", "learned little"]
+
+PARTS = 5  # of a curve, compared by their means
+ABOVE = 1.05  # times what guessing by the shares of the classes gives; such a loss is worse than knowing nothing
+RISE = 0.2  # of that loss, from the lowest part of the curve to the last
+BEGUN = 0.05  # of the way from guessing to knowing all training clips
+LATE = 0.22  # of the whole fall, in the last part: a straight line has 0.25, a finished cosine schedule 0.1 to 0.2
+LEARNED = 1 / 3  # of that way; augmentation and dropout hold good trainings at a half
+
+MEANING: Mapping[Course, tuple[Verdict, str, Mapping[str, float]]] = {  # and what to multiply in the recipe
+    "diverged": ("supported", "It rose again: the rate is too high.", {"peak_rate": 1 / 3}),
+    "never began": ("supported", "Nothing was learned.", {"peak_rate": 3}),
+    "still falling": ("supported", "It was still falling when the training ended.", {"epochs": 2, "min_steps": 2}),
+    "learned": ("cleared", "It fell well below guessing and has settled.", {}),
+    "learned little": ("not known", "It has settled, but hardly below guessing.", {"epochs": 2, "min_steps": 2}),
+}
+
+
+def rate_and_epochs(model: str, training: Training, train: pd.DataFrame) -> Cause:
+    """Return whether the learning rate or too few epochs hold the model back.
+
+    Args:
+        model: its name.
+        training: its curves and recipe.
+        train: `tables.TRAIN`.
+    """
+    name = f"learning rate and epochs of {code(model)}"
+    if min(map(len, training.losses)) < PARTS:
+        epochs = min(map(len, training.losses))
+        return Cause(name, "not known", f"{epochs} epochs are too few to see a course.", "", minutes=0)
+    guess, floor = guessing(train, training.recipe), fitting(train, training.recipe)
+    parts = course(training.losses)
+    figure = (
+        f"The training loss went from {parts[0]:.2f} to {parts[-1]:.2f}; guessing by the shares of the classes gives "
+        f"{guess:.2f}, every training clip known by heart {floor:.2f}."
+    )
+    verdict, words, factors = MEANING[judge(parts, guess, floor)]
+    advice = f"Try {_experiment(model, training.recipe, factors)}." if factors else ""
+    return Cause(name, verdict, f"{figure} {words}", advice, minutes=0)
+
+
+def frozen_layers(model: str, training: Training, train: pd.DataFrame) -> Cause:
+    """Return whether layers that do not learn hold the model back; its recipe has `weights` and `unfrozen_layers`."""
+    name = f"frozen layers of {code(model)}"
+    weights, unfrozen = training.recipe["weights"], training.recipe["unfrozen_layers"]
+    if unfrozen == "all":
+        return Cause(name, "cleared", f"All layers learn, from {code(str(weights))}.", "")
+    known = f"{unfrozen} transformer layers learn, the others are as in {code(str(weights))}."
+    advice = f"Try {code(f'dvc exp run -S {model}.unfrozen_layers={unfrozen + 2}')}."
+    parts = course(training.losses)
+    if judge(parts, guessing(train, training.recipe), fitting(train, training.recipe)) == "learned":
+        return Cause(name, "cleared", f"{known} The training loss fell well below guessing all the same.", "")
+    return Cause(name, "not known", f"{known} The training loss did not fall far.", advice, minutes=0)
+
+
+def course(losses: tuple[Floats, ...]) -> Floats:
+    """Return the mean loss in each of up to `PARTS` parts of the training, shape (parts,), mean of the rounds."""
+    count = min(PARTS, *map(len, losses))
+    parts: Floats = np.mean([[part.mean() for part in np.array_split(one, count)] for one in losses], axis=0)
+    return parts
+
+
+def judge(parts: Floats, guess: float, floor: float) -> Course:
+    """Return how a training went, by the course of its loss between `guess` and `floor`."""
+    end, way = parts[-1], (guess - parts[-1]) / (guess - floor)
+    if end > ABOVE * guess or end - parts.min() > RISE * guess:
+        return "diverged"
+    if way < BEGUN:
+        return "never began"
+    if parts[-2] - end > LATE * (parts[0] - end):
+        return "still falling"
+    return "learned" if way >= LEARNED else "learned little"
+
+
+def guessing(train: pd.DataFrame, recipe: Mapping[str, Any]) -> float:
+    """Return the loss of who knows the shares of the classes alone: of cross-entropy, the entropy of the shares."""
+    weight, draws = _drawn(train)
+    share = weight / weight.sum()
+    gamma = recipe["focal_gamma"] if recipe["loss"] == "focal" else 0.0
+    return float((weight * (1 - share) ** gamma * -np.log(share)).sum() / draws)
+
+
+def fitting(train: pd.DataFrame, recipe: Mapping[str, Any]) -> float:
+    """Return the loss of who knows every training clip: 0, or with mixup the mean entropy of the mixtures' shares."""
+    alpha = recipe["mixup_alpha"]
+    if alpha == 0 or recipe["loss"] == "focal":  # where the lowest loss of a mixture has no closed form
+        return 0.0
+    weight, draws = _drawn(train)
+    share = weight / weight.sum()
+    entropy = digamma(2 * alpha + 1) - digamma(alpha + 1)  # mean of that of a share from Beta(alpha, alpha)
+    return float(entropy * (1 - (share**2).sum()) * weight.sum() / draws)
+
+
+def _drawn(train: pd.DataFrame) -> tuple[Floats, float]:
+    """Return the weight with which each class is drawn, and the number of draws."""
+    weight = (train["times"] * train["weight"]).groupby(train["label"]).sum()
+    return weight[weight > 0].to_numpy(np.float64), float(train["times"].sum())
+
+
+def _experiment(model: str, recipe: Mapping[str, Any], factors: Mapping[str, float]) -> str:
+    """Return the command that tries the recipe with some numbers multiplied."""
+    settings = " ".join(f"-S {model}.{key}={recipe[key] * factor:.3g}" for key, factor in factors.items())
+    return code(f"dvc exp run {settings}")
