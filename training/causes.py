@@ -101,9 +101,19 @@ def too_little(found: Findings) -> Cause:
     minutes = found.labelled.loc[found.labelled["label"] != "", "duration_s"].sum() / 60
     advice = f"Record as much again from other groups: {minutes:.1f} minutes{_least_known(found)}."
     if cost.low > 0:
-        words = "The next one should bring nearly as much."
-        return Cause("too little data", "supported", f"{figure} {words}", advice, cost.value, minutes)
+        gain = following(cost.value, _ablation(found.ablations, 1.0, "balanced_accuracy", "low", "high").value)
+        words = f"If the error keeps falling by this factor, the next one brings {gain:+.2f}."
+        return Cause("too little data", "supported", f"{figure} {words}", advice, gain, minutes)
     return Cause("too little data", "not known", figure, advice, minutes=minutes)
+
+
+def following(gain: float, accuracy: float) -> float:
+    """Return what the next doubling brings after one that brought `gain`, where errors are a power of the groups.
+
+    Hestness et al. 2017, Deep Learning Scaling is Predictable, Empirically, arXiv:1712.00409.
+    """
+    error = 1 - accuracy
+    return error * gain / (error + gain)
 
 
 def _least_known(found: Findings) -> str:

@@ -86,7 +86,7 @@ def test_weights_even_classes_out_as_repetitions_do(found: Findings) -> None:
 @pytest.mark.parametrize(
     ("doubling", "verdict", "gain"),
     [
-        ((0.08, 0.02, 0.14), "supported", 0.08),
+        ((0.08, 0.02, 0.14), "supported", 0.0522),
         ((0.03, -0.02, 0.08), "not known", None),
         ((0.0, -0.01, 0.01), "cleared", None),
         ((0.03, np.nan, np.nan), "not known", None),
@@ -96,7 +96,14 @@ def test_the_last_doubling_tells_whether_more_data_helps(
     found: Findings, doubling: tuple[float, ...], verdict: str, gain: float | None
 ) -> None:
     cause = causes.too_little(dataclasses.replace(found, ablations=stand.ablations(doubling=doubling)))
-    assert (cause.verdict, cause.gain) == (verdict, gain)
+    assert cause.verdict == verdict
+    assert cause.gain == pytest.approx(gain, abs=1e-4)
+
+
+@pytest.mark.parametrize("power", [0.2, 0.5, 1.0])
+def test_the_next_doubling_is_foretold_exactly_where_errors_are_a_power_of_the_groups(power: float) -> None:
+    accuracy = [1 - 0.4 * groups**-power for groups in (1, 2, 4)]
+    assert causes.following(accuracy[1] - accuracy[0], accuracy[1]) == pytest.approx(accuracy[2] - accuracy[1])
 
 
 def test_as_much_again_takes_the_minutes_of_what_there_is_and_names_the_class_known_least(found: Findings) -> None:
