@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import click
 import numpy as np
@@ -25,7 +25,9 @@ class Params(params.Section):
     """Section `ablate` of params.yaml."""
 
     halvings: int = Field(ge=1, le=6)  # of the groups that a model learns from
-    spoilt: tuple[float, ...] = Field(min_length=1)  # shares of the labels that another class takes the place of
+    spoilt: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        min_length=1
+    )  # shares of the labels that another class takes the place of
     folds: int = Field(ge=2, le=20)
     repeats: int = Field(ge=1, le=50)  # each with other folds, other groups taken away, other labels spoilt
     penalty: float = Field(gt=0, le=1000)  # C of the support vector machine

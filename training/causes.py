@@ -88,7 +88,7 @@ def _trainings(found: Findings) -> Iterator[Cause]:
             continue
         training = found.trainings[model]
         yield learned.rate_and_epochs(model, training, found.train)
-        if "unfrozen_layers" in training.recipe:
+        if training.recipe.unfrozen_layers is not None:
             yield learned.frozen_layers(model, training, found.train)
 
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
 import pandas as pd
 import yaml
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from curation import collapse, review, tables
 from training import curves
@@ -24,12 +25,27 @@ TABLES = (
 )
 
 
+class Recipe(BaseModel):
+    """What stage `train` did by, as far as the causes need it: some keys of the model's section of params.yaml."""
+
+    model_config = ConfigDict(frozen=True)
+
+    epochs: int
+    min_steps: int
+    peak_rate: float
+    loss: Literal["cross_entropy", "focal"]
+    focal_gamma: float
+    mixup_alpha: float
+    weights: str = ""
+    unfrozen_layers: int | Literal["all"] | None = None  # None: no layer of this model can be frozen
+
+
 @dataclass(frozen=True)
 class Training:
     """How the training of a model went."""
 
     losses: tuple[NDArray[np.float64], ...]  # mean loss of each epoch on what is learned from, a row a round
-    recipe: Mapping[str, Any]  # the model's section of params.yaml
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -138,7 +154,7 @@ def _training(folder: Path) -> Training:
         raise click.ClickException(f"{folder} holds no training curves. `dvc repro train` draws them anew.")
     try:
         losses = [pd.read_csv(path, sep="\t")["train_loss"].to_numpy(np.float64) for path in rounds]
-        recipe = yaml.safe_load(recipes[0].read_text(encoding="utf-8"))
+        recipe = Recipe.model_validate(yaml.safe_load(recipes[0].read_text(encoding="utf-8")))
     except (KeyError, ValueError, yaml.YAMLError) as error:
         what = type(error).__name__
         raise click.ClickException(

@@ -22,14 +22,14 @@ def cause(found: Findings) -> Cause:
     figure = f"{_audit(found, audit)} {_suspects(found)}{_supposition(found, supposed)}"
     if audit.high < FEW:
         return Cause("wrong labels", "cleared", figure, "")
+    verdict: Verdict = "supported" if max(audit.low, supposed.low) > FEW else "not known"
     if found.queue.empty:
-        return Cause("wrong labels", "not known", figure, "Run `dvc repro queue`: the queue is empty.")
+        return Cause("wrong labels", verdict, figure, "The queue is empty: every clip has been heard once.")
     expected = expected_in_queue(found)
     advice = (
         f"Listen: `earmark annotate` plays the {len(found.queue)} clips of the queue; "
         f"about {expected:.0f} of them are expected to have a wrong label."
     )
-    verdict: Verdict = "supported" if max(audit.low, supposed.low) > FEW else "not known"
     gain = correcting(found.ablations, expected / len(_labelled(found)))
     return Cause("wrong labels", verdict, figure, advice, gain, found.listening_min)
 
@@ -50,7 +50,7 @@ def confident_learning(found: Findings) -> Estimate:
     """Return the share of wrong labels that the scores suppose, with its 95 % interval from resampled groups.
 
     Northcutt et al. 2021, doi:10.1613/jair.1.12125. Weak scores suppose too many. Where stage `flag` has refused to
-    doubt labels by them, nothing is known.
+    doubt labels by them, nothing is known. Where most resamples lack a class there is no interval.
     """
     if found.flagging["label_issues"] == "refused":
         return Estimate(np.nan, 0.0, 1.0)
@@ -66,8 +66,9 @@ def confident_learning(found: Findings) -> Estimate:
 
     rng = np.random.default_rng(0)
     drawn = [np.concatenate([members[i] for i in rng.choice(len(members), len(members))]) for _ in range(RESAMPLES)]
-    whole = [places for places in drawn if len(np.unique(truth[places])) == len(wide.columns)]
-    low, high = np.quantile([supposed(places) for places in whole], [0.025, 0.975])
+    shares = [supposed(places) for places in drawn if len(np.unique(truth[places])) == len(wide.columns)]
+    enough = len(shares) >= RESAMPLES / 2
+    low, high = np.quantile(shares, [0.025, 0.975]) if enough else (np.nan, np.nan)
     return Estimate(supposed(np.arange(len(truth))), float(low), float(high))
 
 

@@ -43,6 +43,7 @@ def test_the_stage_writes_both_pages_the_same_bytes_twice(project: Path) -> None
         ("metrics.json", "\xff", "metrics.json is not JSON"),
         ("live/lite_cnn/fold_0/plots/metrics/train_loss.tsv", "step\n1\n", "live/lite_cnn holds no training curves"),
         ("live/lite_cnn/fold_0/params.yaml", "a: [", "live/lite_cnn holds no training curves"),
+        ("live/lite_cnn/fold_0/params.yaml", "a: 1", "live/lite_cnn holds no training curves"),
         ("predictions/wav2vec2.csv", None, "predictions/wav2vec2.csv does not exist"),
         ("audio/h11.wav", None, "audio/h11.wav"),
     ],
@@ -59,6 +60,13 @@ def test_what_is_missing_or_broken_is_one_line_that_names_it(
     assert said in result.output
     assert result.output.count("\n") == 1
     assert not Path("reports/index.html").exists()
+
+
+def test_a_small_rate_is_a_number_as_dvclive_writes_it(project: Path) -> None:
+    recipe = Path("live/wav2vec2/fold_0/params.yaml")
+    recipe.write_text(recipe.read_text().replace("peak_rate: 0.001", "peak_rate: 1e-07"))
+    assert run().exit_code == 0
+    assert "wav2vec2.peak_rate=3e-07" in Path("reports/insights.md").read_text()
 
 
 def test_a_model_without_curves_is_reported_all_the_same(project: Path) -> None:

@@ -99,6 +99,24 @@ def test_confident_learning_with_good_scores_brackets_the_share_that_was_flipped
     assert supposed.low < share < supposed.high
 
 
+def test_classes_of_one_group_each_leave_no_interval() -> None:
+    many = many_clips(30)
+    names = [f"class {n // 10}" for n in range(30)]
+    pairs = [(clip, label) for clip in many.labels["clip_id"] for label in sorted(set(names))]
+    even = rows.table(
+        tables.SCORES, *({"clip_id": clip, "label": label, "probability": 1 / 3} for clip, label in pairs)
+    )
+    lone = dataclasses.replace(
+        many,
+        reviews=many.reviews.head(0),
+        labels=many.labels.assign(label=names),
+        groups=many.groups.assign(group=names),
+        scores=even,
+    )
+    assert not wrong_labels.confident_learning(lone).known
+    assert wrong_labels.cause(lone).verdict == "not known"
+
+
 def test_scores_that_were_refused_suppose_nothing(found: Findings) -> None:
     refused = dataclasses.replace(found, flagging={"label_issues": "refused", "why": "says 'safe' <b>"})
     cause = wrong_labels.cause(refused)

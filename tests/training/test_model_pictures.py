@@ -1,5 +1,3 @@
-"""The pictures of data and models: their tables say what is known to be so, and they are what the tables say."""
-
 import dataclasses
 from xml.etree import ElementTree as xml
 
@@ -8,16 +6,11 @@ import pandas as pd
 import pytest
 import rows
 import stand
+from drawn import bars
 
 from curation import tables
 from training import curves, data_pictures, metrics, model_pictures
 from training.findings import Findings
-
-
-def bars(picture, series: int) -> list[float]:
-    """Return the heights of the bars of a series, in px."""
-    root = xml.fromstring(picture.drawn)  # noqa: S314 - ours
-    return [float(bar.get("height")) for bar in root.iter("rect") if bar.get("class") == f"bar s{series}"]
 
 
 def every(found: Findings) -> list:
@@ -32,19 +25,6 @@ def test_every_picture_is_well_formed_and_has_a_title_words_and_a_table(found: F
         assert root.get("aria-label") == picture.title
         assert picture.words
         assert {len(row) for row in picture.rows} == {len(picture.header)}
-
-
-def test_the_balance_counts_clips_and_groups_of_each_class(found: Findings) -> None:
-    picture = data_pictures.balance(found)
-    assert picture.rows == [["harmful", "12", "6", "2"], ["safe", "8", "4", "2"]]
-    assert (len(bars(picture, 0)), len(bars(picture, 1))) == (6, 4)
-
-
-def test_of_very_many_groups_the_smallest_are_one_block(found: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_pictures, "BLOCKS", 4)
-    picture = data_pictures.balance(found)
-    assert (len(bars(picture, 0)), len(bars(picture, 1))) == (5, 4)
-    assert picture.words.endswith("The groups after the 4 largest are one block.")
 
 
 def test_the_histogram_holds_every_clip_on_its_side(found: Findings) -> None:
@@ -73,20 +53,6 @@ def test_reliability_lists_the_bins_of_each_model(found: Findings) -> None:
         ["lite_cnn", "0.90", "0.90", "20"],
         ["wav2vec2", "0.60", "0.60", "20"],
     ]
-
-
-def test_the_learning_curve_stands_in_doublings_and_the_other_begins_with_the_labels_as_they_are(
-    found: Findings,
-) -> None:
-    assert [row[:2] for row in data_pictures.amounts(found.ablations).rows] == [["0.5", "0.77"], ["1", "0.85"]]
-    shares = [row[0] for row in data_pictures.spoilt(found.ablations).rows]
-    assert shares == ["0", "0.1", "0.2"]
-
-
-def test_an_interval_that_is_not_known_is_not_drawn(found: Findings) -> None:
-    unknown = found.ablations.assign(low=np.nan)
-    assert "band" in data_pictures.amounts(found.ablations).drawn
-    assert "band" not in data_pictures.amounts(unknown).drawn
 
 
 def test_the_loss_falls_from_left_to_right_where_it_fell(found: Findings) -> None:
