@@ -67,7 +67,7 @@ def spoilt(ablations: pd.DataFrame) -> Picture:
     )
     title = "What wrong labels cost the scoring model"
     words = (
-        "A line that falls steeply says that correcting labels helps: it would go as far up to the left as down here."
+        "A line that falls steeply says that correcting labels helps: to the left it would rise as steeply, or more."
     )
     return _ablation(title, words, x, rows["share"], rows)
 

@@ -25,11 +25,12 @@ def cause(found: Findings) -> Cause:
     verdict: Verdict = "supported" if max(audit.low, supposed.low) > FEW else "not known"
     if found.queue.empty:
         return Cause("wrong labels", verdict, figure, "The queue is empty: every clip has been heard once.")
+    listen = f"Listen: `earmark annotate` plays the {len(found.queue)} clips of the queue"
+    suspects = int((found.queue["reason"] == "suspect").sum())
+    if not suspects:
+        return Cause("wrong labels", verdict, figure, f"{listen}.", minutes=found.listening_min)
     expected = expected_in_queue(found)
-    advice = (
-        f"Listen: `earmark annotate` plays the {len(found.queue)} clips of the queue; "
-        f"about {expected:.0f} of them are expected to have a wrong label."
-    )
+    advice = f"{listen}; of its {suspects} suspects about {expected:.0f} should have a wrong label."
     gain = correcting(found.ablations, expected / len(_labelled(found)))
     return Cause("wrong labels", verdict, figure, advice, gain, found.listening_min)
 

@@ -140,6 +140,11 @@ def test_correcting_brings_what_spoiling_as_many_costs() -> None:
 def test_the_cause_takes_the_minutes_of_the_queue(found: Findings) -> None:
     cause = wrong_labels.cause(found)
     assert cause.minutes == pytest.approx(3 * 31 / 60)
-    assert cause.advice.startswith("Listen: `earmark annotate` plays the 3 clips of the queue; about 2 of them")
+    assert cause.advice.startswith(
+        "Listen: `earmark annotate` plays the 3 clips of the queue; of its 2 suspects about 2 should"
+    )
+    audit = dataclasses.replace(found, queue=found.queue.assign(reason="audit"))
+    assert wrong_labels.cause(audit).advice == "Listen: `earmark annotate` plays the 3 clips of the queue."
+    assert wrong_labels.cause(audit).gain is None
     empty = dataclasses.replace(found, queue=pd.DataFrame(found.queue.head(0)))
     assert wrong_labels.cause(empty).minutes is None
