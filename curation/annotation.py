@@ -25,10 +25,11 @@ class UnreadError(Exception):
 
 @dataclass(frozen=True)
 class Known:
-    """What an answer may be, to which clips, and who has a name: of all others the number is known."""
+    """What an answer may be, to which clips, and what else is known: why clips are asked, and who has a name."""
 
     classes: Collection[str]
     clip_ids: Collection[str]
+    asked: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
     def annotator(self, number: str) -> str:
@@ -89,6 +90,7 @@ def read(single: Mapping[str, object], known: Known) -> dict[str, object]:
         "annotation_id": as_id(annotation.get("id"), "id"),
         "annotation_utc": utc(annotation.get("created_at")),
         "overwrote": "" if editor == author else known.annotator(author),
+        "asked": known.asked.get(clip_id, ""),
     }
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 LONGEST = 200  # characters of a text that are shown
 
@@ -33,6 +34,16 @@ def interval(figure: Mapping[str, float | None]) -> str:
     """Return the `value` of a metric with the ends of its interval, `low` and `high`, if it has one."""
     low, high = figure["low"], figure["high"]
     return f"{figure['value']:.2f} " + ("(no interval)" if low is None or high is None else f"[{low:.2f}, {high:.2f}]")
+
+
+def to_html(text: str) -> Markup:
+    """Return text with code spans as HTML; all else in it is escaped, other marks of Markdown stay as they are."""
+    parts, end = [], 0
+    for span in re.finditer(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", text):
+        content = span[2].removeprefix(" ").removesuffix(" ") if len(span[1]) > 1 else span[2]
+        parts += [escape(text[end : span.start()]), Markup("<code>{}</code>").format(content)]
+        end = span.end()
+    return Markup().join([*parts, escape(text[end:])])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:

@@ -100,8 +100,9 @@ def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
         click.ClickException: another pull is at work, there is no server, or it refuses; nothing is lost.
     """
     p = Params.load("label_studio")
-    classes, cut = params.Data.load("data").classes, tables.read(clips, tables.CLIPS)
-    known = Known(classes, frozenset(cut["clip_id"]))
+    clip_ids, queue = tables.read(clips, tables.CLIPS)["clip_id"], _read_or_empty(data / "queue.csv", tables.QUEUE)
+    asked = dict(zip(queue["clip_id"], queue["reason"], strict=True))
+    known = Known(params.Data.load("data").classes, frozenset(clip_ids), asked)
     with files.locked(data / "reviews.csv"):
         reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
         unread = _read_or_empty(data / "unread.csv", tables.UNREAD)

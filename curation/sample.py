@@ -78,7 +78,7 @@ def _holds_something(path: Path) -> bool:
 
 def answers(queue: pd.DataFrame, clips: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """Return `tables.REVIEWS`: what somebody answers who hears each queued clip once and is never wrong."""
-    heard = queue[["clip_id"]].merge(clips, on="clip_id", validate="one_to_one")
+    heard = queue.merge(clips, on="clip_id", validate="one_to_one")
     planted = truth.drop_duplicates("file").set_index("file")["label"]
     given = pd.DataFrame(
         {
@@ -88,6 +88,7 @@ def answers(queue: pd.DataFrame, clips: pd.DataFrame, truth: pd.DataFrame) -> pd
             "answer": heard["file"].map(planted).fillna(heard["label"]),
             "seconds": heard["duration_s"],
             "shown": "blind",
+            "asked": heard["reason"],
         }
     )
     return given.reindex(columns=list(tables.REVIEWS.columns), fill_value="")

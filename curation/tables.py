@@ -72,6 +72,9 @@ REVIEWS = Table(
         "annotation_id": Column("text", "the answer on the labelling server, the same for all its versions"),
         "annotation_utc": Column("text", "when it was first given"),
         "overwrote": Column("text", "whose answer the annotator changed; empty: their own"),
+        "asked": Column(
+            "text", "why the clip was asked, a reason of queue.csv as the answer came home; empty: not known"
+        ),
     },
 )
 UNREAD = Table(
@@ -196,6 +199,22 @@ SHORTCUTS = Table(
         "label": Column("text", "the class these values speak for"),
         "clips": Column("int", "how many labelled clips have these values"),
         "share": Column("float", "how many of them are of this class"),
+    },
+)
+ABLATIONS = Table(
+    "ablations.csv",
+    ("what", "share"),
+    {
+        "what": Column("text", "what was changed", ("groups", "labels")),
+        "share": Column("float", "share of the groups that models learned from, or of the labels that were replaced"),
+        "clips": Column("int", "how many clips there are when nothing is taken away"),
+        "groups": Column("int", "how many groups they are in"),
+        "balanced_accuracy": Column("float", "of the scoring model, held out by group"),
+        "low": Column("float", "lower end of its 95 % interval"),
+        "high": Column("float", "upper end"),
+        "cost": Column("float", "how much less this is than with all groups and the labels as they are"),
+        "cost_low": Column("float", "lower end of its 95 % interval"),
+        "cost_high": Column("float", "upper end"),
     },
 )
 QUEUE = Table(

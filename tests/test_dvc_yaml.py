@@ -56,16 +56,27 @@ def imports(path: Path) -> frozenset[Path]:
     return frozenset(found)
 
 
+def folders(path: Path) -> set[Path]:
+    """Return the folders beside the module `path` that it names: templates, which it reads like code."""
+    named = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    return {folder for folder in path.parent.iterdir() if folder.is_dir() and folder.name in named}
+
+
+def is_code(path: str) -> bool:
+    return Path(path).parts[0] in ("curation", "training")
+
+
 def paths(entries: list) -> set[str]:
     return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_deps_hold_every_module_that_the_stage_imports(name: str) -> None:
+def test_deps_hold_every_module_and_template_that_the_stage_imports(name: str) -> None:
     stage = STAGES[name]
-    needed = {str(path.relative_to(ROOT)) for path in imports(ROOT / (module_of(stage).replace(".", "/") + ".py"))}
-    declared = {path for path in paths(stage["deps"]) if path.endswith(".py")}
-    assert declared == needed
+    modules = imports(ROOT / (module_of(stage).replace(".", "/") + ".py"))
+    read = {folder for path in modules for folder in folders(path)}
+    needed = {str(path.relative_to(ROOT)) for path in modules | read}
+    assert {path for path in paths(stage["deps"]) if is_code(path)} == needed
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -74,7 +85,7 @@ def test_the_paths_of_the_command_are_the_declared_ones(name: str) -> None:
     words = shlex.split(stage["cmd"])
     options = words[words.index("-m") + 2 :]
     given = {path for option, path in zip(options[::2], options[1::2], strict=True) if option not in NOT_DATA}
-    inputs = {path for path in paths(stage["deps"]) if not path.endswith(".py")}
+    inputs = {path for path in paths(stage["deps"]) if not is_code(path)}
     outputs = paths(stage.get("outs", []) + stage.get("metrics", []) + stage.get("plots", []))
     assert given == inputs | outputs
 

@@ -28,11 +28,13 @@ PARTS = (
     ".dvcignore",
     ".gitignore",
     "data/.gitignore",
+    "reports/.gitignore",
 )
 SMALL = {  # little to learn, little to wait for; what the stages do to each other is the same
     "data": {"clip_s": 1},
     "ingest": {"min_duration_s": 0.1},
     "split": {"folds": 3, "test_from_clips": 1000},
+    "ablate": {"halvings": 1, "repeats": 1, "resamples": 100},
     "evaluate": {"resamples": 100},
     "lite_cnn": {"channels": [4, 8], "epochs": 1, "min_steps": 4, "batch_clips": 8},
     "wav2vec2": {"epochs": 1, "min_steps": 4, "batch_clips": 8},

@@ -25,6 +25,16 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def known(self) -> bool:
+        """Whether the interval has two ends."""
+        return not (np.isnan(self.low) or np.isnan(self.high))
+
+    def __format__(self, spec: str) -> str:
+        """Return the figure with its interval, all in the format `spec`."""
+        ends = f"[{self.low:{spec}}, {self.high:{spec}}]" if self.known else "(no interval)"
+        return f"{self.value:{spec}} {ends}"
+
 
 def estimate(
     figures: Callable[[Floats], Mapping[Key, Floats]], groups: NDArray[np.int64], resamples: int, *, seed: int

@@ -84,7 +84,7 @@ def fit(
     torch.manual_seed(_seed(p, turn, 0))
     model = build()
     if p.prior_bias:
-        start_at_prior(model, _counts(clips, turn))
+        start_at_prior(model, _counts(clips, turn, p))
     optimizer = AdamW((w for w in model.parameters() if w.requires_grad), weight_decay=p.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
     history: History = []
@@ -146,7 +146,7 @@ def learn(
     seed = _seed(p, turn, epoch + 1)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)  # dropout has no generator of its own
-    counts = _counts(clips, turn).to(fabric.device)
+    counts = _counts(clips, turn, p).to(fabric.device)
     label = clips.targets[turn.draws].argmax(dim=1).numpy()
     total = 0.0
     model.train()
@@ -223,8 +223,10 @@ def start_at_prior(model: nn.Module, counts: Tensor) -> None:
         last.bias.copy_((counts / counts.sum()).clamp_min(torch.finfo().eps).log())
 
 
-def _counts(clips: Clips, turn: Round) -> Tensor:
-    return clips.targets[turn.draws].sum(dim=0)
+def _counts(clips: Clips, turn: Round, p: Recipe) -> Tensor:
+    """Return how often each class is drawn in an epoch."""
+    counts = clips.targets[turn.draws].sum(dim=0)
+    return counts if p.sampler == "listed" else torch.full_like(counts, float(counts.mean()))
 
 
 def _check(loss: float, turn: Round, epoch: int, rate: float) -> None:

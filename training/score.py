@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import click
 import numpy as np
@@ -11,17 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from sklearn.metrics.pairwise import manhattan_distances
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.svm import SVC
 from tqdm import tqdm
 
 from curation import params, tables, vectors
-
-Floats: TypeAlias = NDArray[np.float64]
-Integers: TypeAlias = NDArray[np.int64]
-Names: TypeAlias = NDArray[np.str_]
+from training.scoring import Floats, Integers, Names, joined, kernel, machine, training_parts
 
 TEST = -1  # in `tables.FOLDS`
 STEEPEST = 10  # bounds the confidence where decisions separate the labels perfectly
@@ -70,33 +62,6 @@ def score(clips: pd.DataFrame, points: NDArray[np.float32], p: Params, *, classe
     return wide.assign(clip_id=clips["clip_id"].to_numpy()).melt("clip_id", var_name="label", value_name="probability")
 
 
-def kernel(points: NDArray[np.float32]) -> Floats:
-    """Return the Laplacian kernel of points (n, d), shape (n, n), its width the median distance of two points."""
-    distances: Floats = manhattan_distances(points)
-    distances /= -max(np.median(distances), np.finfo(np.float64).tiny)
-    return np.exp(distances, out=distances)
-
-
-def training_parts(label: Names, group: Integers, names: Names, *, folds: int, seed: int) -> list[Integers]:
-    """Return what each model learns from: all but one of at most `folds` folds of whole groups, stratified by label.
-
-    Raises:
-        click.ClickException: a model would know nothing of one of `names`.
-    """
-    groups = {str(name): len(np.unique(group[label == name])) for name in names}
-    rarest = min(groups, key=groups.__getitem__)
-    if groups[rarest] > 1:
-        splitter = StratifiedGroupKFold(min(folds, groups[rarest]), shuffle=True, random_state=seed)
-        parts = [train for train, _ in splitter.split(label, label, group)]
-        if all(set(label[part]) == set(names) for part in parts):
-            return parts
-    raise click.ClickException(
-        f"Class {rarest!r} has labelled clips in {groups[rarest]} of the {len(np.unique(group))} groups outside the "
-        "test fold: too few to learn from some of them and score the others. Add recordings of this class, or label "
-        "some, from other groups."
-    )
-
-
 def decisions(similarity: Floats, label: Names, group: Integers, parts: Sequence[Integers], penalty: float) -> Floats:
     """Return how much each class speaks for itself in each clip, shape (n_clips, n_classes), classes sorted.
 
@@ -108,14 +73,13 @@ def decisions(similarity: Floats, label: Names, group: Integers, parts: Sequence
         label: class of each, read for the clips in `parts` only.
         group: group of each.
         parts: the clips that each machine learns from; each clip's group is missing in one part or more.
-        penalty: C of the machines; within a machine both sides weigh the same, however many clips they have.
+        penalty: C of the machines.
     """
     total, judges = np.zeros((len(label), len(np.unique(label[parts[0]])))), np.zeros((len(label), 1))
-    machine = OneVsRestClassifier(SVC(C=penalty, kernel="precomputed", class_weight="balanced"))
     for part in tqdm(parts, "score", unit="model", disable=None):
         unseen = np.flatnonzero(~np.isin(group, group[part]))
-        machine.fit(similarity[np.ix_(part, part)], label[part])
-        found = machine.decision_function(similarity[np.ix_(unseen, part)])
+        model = machine(penalty).fit(similarity[np.ix_(part, part)], label[part])
+        found = model.decision_function(similarity[np.ix_(unseen, part)])
         total[unseen] += found if found.ndim == 2 else np.column_stack([-found, found])
         judges[unseen] += 1
     return total / judges
@@ -145,20 +109,6 @@ def rounded(probabilities: Floats) -> Floats:
     rest = 1 - (short.sum(axis=1, keepdims=True) - np.take_along_axis(short, largest, 1))
     np.put_along_axis(short, largest, np.round(rest, DECIMALS), 1)
     return short
-
-
-def joined(labels: pd.DataFrame, folds: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
-    """Return `clip_id`, `label`, `group` and `fold` of every clip.
-
-    Raises:
-        click.ClickException: the tables are not of the same clips.
-    """
-    for name, table in {"folds": folds, "groups": groups}.items():
-        if odd := sorted(set(labels["clip_id"]) ^ set(table["clip_id"])):
-            raise click.ClickException(
-                f"{name} and labels differ by {len(odd)} clips, {odd[0]!r} first. `dvc repro score` makes them anew."
-            )
-    return labels[["clip_id", "label"]].merge(groups[["clip_id", "group"]]).merge(folds)
 
 
 @click.command()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import click
@@ -51,9 +52,17 @@ def test_an_answer_becomes_a_row_with_all_that_is_known_of_it() -> None:
         "annotation_id": "1",
         "annotation_utc": T1,
         "overwrote": "",
+        "asked": "",
     }
     assert reviews.to_dict("records") == [expected]
     assert len(unread) == 0
+
+
+def test_an_answer_keeps_why_its_clip_was_asked_when_the_queue_has_moved_on() -> None:
+    asked = dataclasses.replace(KNOWN, asked={"a": "audit"})
+    reviews, unread = merged(task(answered()), known=asked)
+    assert reviews["asked"].tolist() == ["audit"]
+    assert merged(task(answered()), reviews=reviews, unread=unread)[0].equals(reviews)
 
 
 def test_a_changed_answer_is_a_further_row_and_twice_is_once() -> None:

@@ -1,6 +1,5 @@
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from browser import press, start
 
 from curation import html
 from curation.cards import Card
@@ -16,7 +16,6 @@ from curation.cards import Card
 RATE_HZ = 16000
 EVIL = "</script><script>document.title='broken'</script>'\"><img src=x onerror=alert(1)>`|\n\u202egnp"
 TEXTS = {"before": EVIL, "after": "fix", "verdict": EVIL, "notes": [EVIL], "rejects": [{"file": EVIL, "reason": EVIL}]}
-CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 
 
 def card(number: int, label: str, *, reason: str = "label", kind: str = "relabelled") -> Card:
@@ -105,23 +104,7 @@ def test_too_large_a_page_becomes_a_folder(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver on PATH")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield chrome
-    chrome.quit()
-
-
-def press(browser: Any, key: str) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    ActionChains(browser).send_keys(key).perform()
+    yield from start()
 
 
 def playing(browser: Any) -> list[str]:

@@ -1,7 +1,9 @@
+import html
+
 import pandas as pd
 import pytest
 
-from curation.markdown import block, code, counted, interval, table
+from curation.markdown import block, code, counted, interval, table, to_html
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,17 @@ def test_values_are_counted_the_commonest_first_and_equals_by_name() -> None:
 def test_a_figure_has_its_interval_or_says_that_there_is_none() -> None:
     assert interval({"value": 0.5, "low": 0.25, "high": 1.0}) == "0.50 [0.25, 1.00]"
     assert interval({"value": 0.5, "low": 0.25, "high": None}) == "0.50 (no interval)"
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "`", "``a`` b", "a`b<i>", "&lt;", "", "*x*", "` `` ```", " a "]
+)
+def test_a_code_span_becomes_html_and_back_whatever_it_holds(text: str) -> None:
+    shown = to_html(f"<b> {code(text)} `of` <i>")
+    assert html.unescape(shown) == f"<b> <code>{text or ' '}</code> <code>of</code> <i>"
+    assert "<b>" not in shown
+    assert "<script>" not in shown
+
+
+def test_backticks_without_a_partner_stay() -> None:
+    assert to_html("a ` b `` c") == "a ` b `` c"

@@ -115,6 +115,16 @@ def test_a_second_pull_changes_no_byte(folder: Path, fake: FakeLabelStudio) -> N
     assert content(folder) == before
 
 
+def test_the_queue_says_why_an_answered_clip_was_asked(folder: Path, fake: FakeLabelStudio) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    fake.annotate(2, 4, choice("safe"))
+    queue = rows.table(tables.QUEUE, {"clip_id": "a", "rank": 1, "reason": "audit"})
+    tables.write(queue, folder / "queue.csv", tables.QUEUE)
+    run()
+    reviews = tables.read(folder / "reviews.csv", tables.REVIEWS)
+    assert dict(zip(reviews["clip_id"], reviews["asked"], strict=True)) == {"a": "audit", "b": ""}
+
+
 def test_a_pull_that_is_killed_leaves_the_files_and_the_next_one_completes(folder: Path, fake, monkeypatch) -> None:
     fake.annotate(1, 4, choice("safe"))
     run()

@@ -325,13 +325,16 @@ def test_the_command_makes_a_corpus_says_what_comes_next_and_scores(
     assert scores["empty", "rejects.csv"]["found"] == 0
 
 
+REASONS = {"w": "suspect", "r": "audit"}
+
+
 def test_the_annotator_hears_what_is_queued_and_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sample, "plan", lambda _seed: [*FEW, *FLIPPED])
     run("--no-dvc")
     wrong, right = FLIPPED[0], next(recording for recording in plan(0) if not recording.fault)
     clips = [{"clip_id": name, "file": r.file, "label": r.label} for name, r in (("w", wrong), ("r", right))]
-    queued = [{"clip_id": name, "rank": rank, "reason": "audit"} for rank, name in enumerate("wr", 1)]
+    queued = [{"clip_id": name, "rank": n, "reason": why} for n, (name, why) in enumerate(REASONS.items(), 1)]
     tables.write(table(tables.CLIPS, *clips), Path("data/clips.csv"), tables.CLIPS)
     tables.write(table(tables.QUEUE, *queued), Path("data/queue.csv"), tables.QUEUE)
     tables.write(tables.REVIEWS.empty(), Path("data/reviews.csv"), tables.REVIEWS)
@@ -339,6 +342,7 @@ def test_the_annotator_hears_what_is_queued_and_is_right(tmp_path: Path, monkeyp
     reviews = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
     assert dict(zip(reviews["clip_id"], reviews["answer"], strict=True)) == {"w": wrong.truth, "r": right.label}
     assert wrong.truth != wrong.label
+    assert dict(zip(reviews["clip_id"], reviews["asked"], strict=True)) == REASONS
     assert "0 answers added" in run("--answer")
 
 

@@ -1,0 +1,97 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import stand
+
+from curation import collapse
+from training import evidence
+from training.findings import Findings
+
+
+def judged(harmful: np.ndarray) -> collapse.Verdict:
+    """Return the verdict on scores of clips of which the first half is harmful."""
+    half = len(harmful) // 2
+    labels = ["harmful"] * half + ["safe"] * (len(harmful) - half)
+    return collapse.judge(labels, np.column_stack([harmful, 1 - harmful]), stand.CLASSES)
+
+
+GOOD = judged(np.r_[np.full(30, 0.9), np.full(30, 0.1)])
+CHANCE = judged(np.tile([0.9, 0.1], 30))
+DEAD = judged(np.full(60, 0.6))
+BENT = judged(np.r_[np.full(30, 0.95), np.full(30, 0.8)])  # says harmful of all, in a useful order
+
+
+def with_verdicts(found: Findings, **verdicts: collapse.Verdict) -> Findings:
+    one = found.metrics["lite_cnn"]
+    other = dataclasses.replace(found, metrics=dict.fromkeys(verdicts, one))
+    other.__dict__["verdicts"] = verdicts  # what `cached_property` would keep
+    return other
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ({"a": GOOD}, "No model has collapsed; `a` is better than chance."),
+        ({"a": CHANCE, "b": CHANCE}, "No model has collapsed; `a` and `b` are no better than chance."),
+        ({"a": DEAD, "b": BENT, "c": GOOD}, "`a` and `b` have collapsed; `c` is better than chance."),
+        ({"a": DEAD}, "`a` has collapsed."),
+    ],
+)
+def test_the_headline_names_every_model_once(found: Findings, verdicts: dict[str, collapse.Verdict], said: str) -> None:
+    assert evidence.headline(with_verdicts(found, **verdicts)) == said
+
+
+def test_a_collapse_with_a_useful_order_is_told_from_a_dead_model() -> None:
+    assert [evidence.state(verdict) for verdict in (GOOD, CHANCE, DEAD, BENT)] == [
+        "better than chance",
+        "at chance",
+        "collapsed",
+        "collapsed, though its order is of use",
+    ]
+
+
+def test_the_diagnosis_holds_the_signs_of_a_collapse(found: Findings) -> None:
+    said = evidence.diagnosis(found, "wav2vec2")
+    for sign in ("`harmful` for 100% of the clips", "MCC 0.00", "AUC 0.50", "scores spread by 0.00"):
+        assert sign in said
+
+
+def measured(found: Findings, **accuracy: float | None) -> Findings:
+    metrics: dict[str, Any] = {
+        "m": found.metrics["lite_cnn"] | {"balanced_accuracy": accuracy, "clips": 20, "groups": 8}
+    }
+    return dataclasses.replace(found, metrics=metrics)
+
+
+def test_what_few_clips_cannot_tell_is_said_by_their_interval(found: Findings) -> None:
+    wide = evidence.resolution(measured(found, value=0.88, low=0.7, high=0.95))
+    assert wide.startswith("20 clips in 8 groups cannot tell a balanced accuracy of 0.70 from one of 0.95")
+    narrow = evidence.resolution(measured(found, value=0.88, low=0.85, high=0.91))
+    assert narrow == "20 clips in 8 groups tell a balanced accuracy of 0.85 from one of 0.91: `m` lies between."
+    assert "too few for an interval" in evidence.resolution(measured(found, value=0.88, low=None, high=None))
+
+
+def test_no_error_in_few_groups_is_no_proof(found: Findings) -> None:
+    said = evidence.resolution(measured(found, value=1.0, low=1.0, high=1.0))
+    assert said == "`m` makes no error in 20 clips in 8 groups, as may one that is wrong in 31% of all groups."
+    passes = (1 - 0.31) ** 8  # how often such a model makes no error in 8 groups
+    assert passes == pytest.approx(0.05, abs=0.002)
+
+
+def test_constant_models_stand_beside_the_others_with_their_own_figures(found: Findings) -> None:
+    rows = dict(evidence.rows(found))
+    assert list(rows) == ["`lite_cnn`", "`wav2vec2`", "always `harmful`", "always `safe`"]
+    accuracy = [figures["accuracy"] for figures in rows.values()]
+    assert accuracy[0].startswith("0.90 [")
+    assert accuracy[2:] == ["0.60", "0.40"]  # 12 of 20 clips, and 8
+    assert [rows[name]["recall safe"] for name in ("always `harmful`", "always `safe`")] == ["0.00", "1.00"]
+    assert [rows[name]["precision safe"] for name in ("always `harmful`", "always `safe`")] == ["0.00", "0.40"]
+    assert {figures["mcc"] for figures in list(rows.values())[2:]} == {"0.00"}
+
+
+def test_the_test_fold_is_the_judge_where_there_is_one(found: Findings) -> None:
+    assert evidence.judged_by(found).startswith("Judged by cross-validation in 3 folds;")
+    tested = dataclasses.replace(found, folds=found.folds.assign(fold=-1))
+    assert evidence.judged_by(tested).startswith("Judged by the test fold;")

@@ -1,0 +1,44 @@
+import dataclasses
+from pathlib import Path
+
+from training.causes import causes
+from training.findings import Findings
+from training.insights import insights
+
+GOLDEN = Path(__file__).with_name("insights.md")
+
+
+def page(found: Findings) -> str:
+    return insights(found, causes(found))
+
+
+def test_the_page_is_the_golden_one(found: Findings) -> None:
+    assert page(found) == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_page_is_short_and_a_collapse_is_in_its_first_lines(found: Findings) -> None:
+    lines = page(found).splitlines()
+    assert len(lines) <= 60
+    assert "collapsed" in lines[2]
+
+
+def test_at_most_five_steps_the_gate_last(found: Findings) -> None:
+    flat = found.trainings["wav2vec2"]
+    many = {f"m{i}": found.metrics["lite_cnn"] for i in range(9)}
+    beside = {name: dict.fromkeys(many, vars(found)[name]["lite_cnn"]) for name in ("predictions", "plots")}
+    crowded = dataclasses.replace(found, metrics=many, trainings=dict.fromkeys(many, flat), **beside)
+    listed = page(crowded).partition("## What to do next\n\n")[2].partition("\n\n")[0].splitlines()
+    assert len(listed) == 5
+    assert listed[-1].startswith("5. Run `earmark gate`")
+
+
+def test_where_all_is_cleared_only_the_gate_is_left(found: Findings) -> None:
+    calm = [cause for cause in causes(found) if cause.verdict == "cleared"]
+    text = insights(dataclasses.replace(found, rejects=found.rejects.head(0)), calm)
+    assert "1. Run `earmark gate`" in text
+    assert "- rejected: 0\n" in text
+
+
+def test_a_test_fold_is_counted(found: Findings) -> None:
+    tested = dataclasses.replace(found, folds=found.folds.assign(fold=[-1] * 4 + [0] * 17))
+    assert "- kept for the test: 4 clips\n" in page(tested)

@@ -1,0 +1,185 @@
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import stand
+from browser import press, start
+
+from curation import files
+from training import page as pages
+from training.causes import causes
+from training.findings import Findings
+
+EVIL = "</script><script>document.title='broken'</script>'\"><img src=x onerror=alert(1)>`"
+
+
+def page(found: Findings, folder: Path) -> str:
+    return pages.page(found, causes(found), folder / "audio", rate_hz=stand.RATE_HZ)
+
+
+def hostile(found: Findings) -> Findings:
+    """Return the findings of a project in which a class, the models and every file are named to break out."""
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, pd.DataFrame):
+            named = value.replace({"safe": EVIL})
+            return named.assign(file=EVIL) if "file" in named else named
+        if isinstance(value, dict):
+            names = {"safe": EVIL, "lite_cnn": f"lite {EVIL}"}
+            return {names.get(key, key): renamed(inner) for key, inner in value.items()}
+        return value
+
+    fields = {field.name: renamed(getattr(found, field.name)) for field in dataclasses.fields(found)}
+    return Findings(**fields | {"classes": ("harmful", EVIL)})
+
+
+def test_the_page_says_what_the_terminal_says(found: Findings, folder: Path) -> None:
+    text = page(found, folder)
+    assert "<code>wav2vec2</code> has collapsed; <code>lite_cnn</code> is better than chance." in text
+    for section in ("causes", "next", "evidence", "pictures", "suspects", "data"):
+        assert f'id="{section}"' in text
+        assert f'href="#{section}"' in text
+    first_screen = text.partition("<main>")[0]
+    for sign in ("harmful</code>: 100%", "0.00 [0.00, 0.00]", "0.50 [0.50, 0.50]"):
+        assert sign in first_screen
+
+
+def test_the_evidence_is_whole(found: Findings, folder: Path) -> None:
+    text = page(found, folder)
+    for name in ("accuracy", "balanced accuracy", "MCC", "AUC", "precision", "recall", "F1"):
+        assert f'<th scope="col">{name}</th>' in text
+    for row in ("lite_cnn</code>", "always <code>harmful</code>", "always <code>safe</code>"):
+        assert text.count(row) >= 3  # for all classes, and for each
+
+
+def test_the_page_asks_nothing_of_the_network_and_is_the_same_bytes_again(found: Findings, folder: Path) -> None:
+    text = page(found, folder)
+    addresses = re.findall(r'(?:src|href)="([^"]{5})', text)
+    assert {"data:" if address == "data:" else address[0] for address in addresses} == {"data:", "#"}
+    assert "default-src 'none'" in text.replace("&#39;", "'")
+    assert page(found, folder) == text
+
+
+def test_no_text_of_the_data_becomes_markup(found: Findings, folder: Path) -> None:
+    text = page(hostile(found), folder)
+    assert (text.count("<script>"), text.count("<img")) == (1, 0)
+    assert "&lt;/script&gt;" in text
+
+
+def test_of_many_suspects_the_worst_that_nobody_heard_are_shown(
+    found: Findings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert re.findall(r"<bdi>(\w+)\.wav</bdi></h3>", page(found, folder)) == ["h11", "s7"]
+    heard = found.labels.assign(answers=(found.labels["clip_id"] == "h11").astype(int))
+    assert re.findall(r"<bdi>(\w+)\.wav</bdi></h3>", page(dataclasses.replace(found, labels=heard), folder)) == ["s7"]
+    monkeypatch.setattr(pages, "SUSPECTS", 1)
+    assert re.findall(r"<bdi>(\w+)\.wav</bdi></h3>", page(found, folder)) == ["h11"]
+
+
+def test_why_there_are_no_suspects_is_said(found: Findings, folder: Path) -> None:
+    none = dataclasses.replace(found, flags=found.flags.head(0))
+    assert "No label is in doubt that nobody has heard." in page(none, folder)
+    refused = dataclasses.replace(none, flagging={"label_issues": "refused", "why": "at chance <b>"})
+    assert "the scores were not sound: at chance &lt;b&gt;." in page(refused, folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from start()
+
+
+@pytest.fixture
+def opened(browser: Any, found: Findings, folder: Path, tmp_path: Path) -> Any:
+    """Return the browser with the hostile page open, from the disk."""
+    files.write_text(page(hostile(found), folder), tmp_path / "index.html")
+    browser.get_log("performance")
+    browser.get((tmp_path / "index.html").as_uri())
+    return browser
+
+
+def requests(browser: Any) -> list[str]:
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"]
+
+
+@pytest.mark.slow
+def test_the_page_opens_from_the_disk_and_plays_without_a_request_or_an_error(opened: Any) -> None:
+    assert opened.title == "Where data and models stand"
+    clip = opened.find_element("css selector", "article")
+    opened.execute_script("arguments[0].focus()", clip)
+    press(opened, " ")
+    opened.execute_async_script("setTimeout(arguments[0], 600)")
+    played = opened.execute_script("return arguments[0].querySelector('audio').currentTime", clip)
+    assert played > 0
+    press(opened, "\ue014")  # right: to the next clip, and the first one stops
+    assert opened.switch_to.active_element.get_attribute("aria-labelledby") == "clip2"
+    loaded = "const i = new Image(); i.onload = () => arguments[1](i.naturalWidth); i.onerror = () => arguments[1](0);"
+    address = opened.find_element("css selector", "svg image").get_attribute("href")
+    assert opened.execute_async_script(f"{loaded} i.src = arguments[0]", address) > 0
+    assert {url.partition(":")[0] for url in requests(opened)} == {"file", "data"}
+    assert opened.get_log("browser") == []
+
+
+@pytest.mark.slow
+def test_tab_leads_through_links_figures_and_players_and_space_scrolls_elsewhere(opened: Any) -> None:
+    seen = []
+    for _ in range(60):
+        press(opened, "\ue004")
+        seen.append(opened.switch_to.active_element.tag_name)
+    assert seen.index("a") < seen.index("summary") < seen.index("article") < seen.index("audio")
+    opened.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
+    press(opened, " ")
+    opened.execute_async_script("setTimeout(arguments[0], 400)")
+    assert opened.execute_script("return window.scrollY") > 0
+
+
+@pytest.mark.slow
+def test_a_screen_reader_finds_a_name_for_everything_and_a_table_for_every_picture(opened: Any) -> None:
+    opened.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    for what in ("audio", "svg", "article", "nav", "section", ".wide", "summary"):
+        names = [element.accessible_name for element in opened.find_elements("css selector", what)]
+        assert names, what
+        assert all(names), what
+    assert opened.find_element("tag name", "html").get_attribute("lang") == "en"
+    figures = opened.find_elements("tag name", "figure")
+    assert all(figure.find_elements("tag name", "table") for figure in figures)
+    headings = [heading.tag_name for heading in opened.find_elements("css selector", "h1, h2, h3")]
+    assert headings == ["h1", *["h2"] * 5, "h3", "h3", "h2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark_and_fits_a_narrow_window(opened: Any, scheme: str) -> None:
+    feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+    opened.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+    assert opened.execute_script("return document.documentElement.scrollWidth") <= 360
+    colours = opened.execute_script(
+        "const s = getComputedStyle(document.documentElement);"
+        "return Object.fromEntries(['back', 'card', 'text', 'quiet', 'mark', 's0', 's1', 's2', 's3']"
+        ".map(name => [name, s.getPropertyValue('--' + name).trim()]))"
+    )
+    for name in ("text", "quiet", "mark"):
+        assert min(contrast(colours[name], colours[back]) for back in ("back", "card")) >= 4.5  # WCAG 2.2, 1.4.3
+    for name in ("s0", "s1", "s2", "s3"):
+        assert contrast(colours[name], colours["card"]) >= 3  # WCAG 2.2, 1.4.11
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours after WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)

@@ -1,0 +1,146 @@
+"""Weigh the likely causes of poor models, each by a figure that supports or clears it."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from curation.markdown import code
+from training import learned, wrong_labels
+from training.bootstrap import Estimate
+from training.cause import Cause
+from training.findings import Findings
+
+EVEN = 1.5  # times as many clips of one class as of another need no balancing
+LITTLE = 0.02  # of balanced accuracy
+UNSURE = 0.2  # from end to end of the interval of a recall: the class has too few groups
+ALL = "all"  # in `tables.SHORTCUTS`
+
+
+def causes(found: Findings) -> list[Cause]:
+    """Return the causes, first those that spoil the evidence itself."""
+    return [
+        leak(found),
+        wrong_labels.cause(found),
+        shortcut(found.shortcuts),
+        imbalance(found),
+        *_trainings(found),
+        too_little(found),
+        unheard(found),
+    ]
+
+
+def leak(found: Findings) -> Cause:
+    """Return whether clips that belong together sit on both sides of a split."""
+    name, folds = "leaking evaluation", found.labelled.groupby("group")["fold"].nunique()
+    split, joined = int((folds > 1).sum()), int((found.groups["why"] != "given").sum())
+    figure = f"{split} of {len(folds)} groups are in two folds; {joined} near-duplicates were joined with their twin."
+    if split:
+        return Cause(name, "supported", figure, "Run `dvc repro`: the folds are not those of these groups.", minutes=0)
+    if (found.clips["group"] == found.clips["file"]).all():
+        advice = "Import again with `--group-column`: the speaker, the site, whatever must not be split."
+        return Cause(name, "not known", f"{figure} No groups were given: every recording counts as its own.", advice)
+    return Cause(name, "cleared", figure, "")
+
+
+def shortcut(shortcuts: pd.DataFrame) -> Cause:
+    """Return whether the label can be told without listening."""
+    best = shortcuts[shortcuts["measure"] != ALL].nlargest(1, "auc").to_dict("records")[0]
+    figure = (
+        f"{code(best['measure'])} alone tells the label with an AUC of {best['auc']:.2f}; "
+        f"luck reaches {best['chance_auc']:.2f}."
+    )
+    if best["auc"] <= best["chance_auc"]:
+        return Cause("shortcuts", "cleared", figure, "")
+    where = f"Of {best['clips']} clips with {code(best['where'])} {best['share']:.0%} are {code(best['label'])}."
+    advice = "If the recorder made that and not the sound, record the classes alike, or bring all files to one form."
+    return Cause("shortcuts", "supported", f"{figure} {where}", advice)
+
+
+def imbalance(found: Findings) -> Cause:
+    """Return whether training draws the classes unevenly, and the rarest one is found less."""
+    clips = found.labels.loc[found.labels["label"] != "", "label"].value_counts()
+    drawn = (found.train["times"] * found.train["weight"]).groupby(found.train["label"]).sum()
+    ratio = drawn[drawn > 0].max() / drawn[drawn > 0].min()
+    most, least = str(clips.idxmax()), str(clips.idxmin())
+    figure = (
+        f"{clips[most]} clips are {code(most)}, {clips[least]} {code(least)}: {clips[most] / clips[least]:.1f} to 1. "
+        f"Training draws and weighs them {ratio:.1f} to 1."
+    )
+    if ratio < EVEN:
+        return Cause("class imbalance", "cleared", figure, "")
+    recalls = {
+        model: (measured["recall"][least], measured["recall"][most]) for model, measured in found.metrics.items()
+    }
+    lower = [
+        f"{code(model)} finds {one['value']:.0%} of {code(least)}, {other['value']:.0%} of {code(most)}."
+        for model, (one, other) in recalls.items()
+        if one["high"] is not None and other["low"] is not None and one["high"] < other["low"]
+    ]
+    words = " ".join(lower) or f"No model finds clearly less of {code(least)}."
+    advice = "Try `dvc exp run -S balance.method=oversample`."
+    return Cause("class imbalance", "supported" if lower else "not known", f"{figure} {words}", advice, minutes=0)
+
+
+def _trainings(found: Findings) -> Iterator[Cause]:
+    for model in found.metrics:
+        if model not in found.trainings:
+            yield Cause(f"training of {code(model)}", "not known", "It left no training curve.", "")
+            continue
+        training = found.trainings[model]
+        yield learned.rate_and_epochs(model, training, found.train)
+        if training.recipe.unfrozen_layers is not None:
+            yield learned.frozen_layers(model, training, found.train)
+
+
+def too_little(found: Findings) -> Cause:
+    """Return whether more data would help, by what the last doubling brought the scoring model."""
+    cost = _ablation(found.ablations, 0.5, "cost", "cost_low", "cost_high")
+    figure = f"The last doubling of the groups brought the scoring model {cost:+.2f} of balanced accuracy."
+    if cost.high < LITTLE:
+        return Cause("too little data", "cleared", f"{figure} More of the same will bring little.", "")
+    minutes = found.labelled.loc[found.labelled["label"] != "", "duration_s"].sum() / 60
+    advice = f"Record as much again from other groups: {minutes:.1f} minutes{_least_known(found)}."
+    if cost.low > 0:
+        gain = following(cost.value, _ablation(found.ablations, 1.0, "balanced_accuracy", "low", "high").value)
+        words = f"If the error keeps falling by this factor, the next one brings {gain:+.2f}."
+        return Cause("too little data", "supported", f"{figure} {words}", advice, gain, minutes)
+    return Cause("too little data", "not known", figure, advice, minutes=minutes)
+
+
+def following(gain: float, accuracy: float) -> float:
+    """Return what the next doubling brings after one that brought `gain`, where errors are a power of the groups.
+
+    Hestness et al. 2017, Deep Learning Scaling is Predictable, Empirically, arXiv:1712.00409.
+    """
+    error = 1 - accuracy
+    return error * gain / (error + gain)
+
+
+def _least_known(found: Findings) -> str:
+    """Name the class whose recall is known least, by the model with the best MCC."""
+    model = max(found.metrics, key=lambda name: found.metrics[name]["mcc"]["value"])
+    known = {label: recall for label, recall in found.metrics[model]["recall"].items() if recall["low"] is not None}
+    for label in sorted(known, key=lambda name: known[name]["low"] - known[name]["high"])[:1]:
+        low, high = known[label]["low"], known[label]["high"]
+        if high - low > UNSURE:
+            return f", most of all of {code(label)}, of which {code(model)} finds {low:.0%} to {high:.0%}"
+    return ""
+
+
+def unheard(found: Findings) -> Cause:
+    """Return whether the sound tells the labels at all, by the scoring model."""
+    name, chance = "labels that the sound does not tell", 1 / len(found.classes)
+    whole = _ablation(found.ablations, 1.0, "balanced_accuracy", "low", "high")
+    figure = (
+        "The scoring model (support vector machines on fixed features) reaches a balanced accuracy of "
+        f"{whole:.2f}; chance is {chance:.2f}."
+    )
+    if whole.low > chance:
+        return Cause(name, "cleared", figure, "")
+    return Cause(name, "not known", figure, "Have two people label the same clips, and define anew what they confuse.")
+
+
+def _ablation(ablations: pd.DataFrame, share: float, *columns: str) -> Estimate:
+    """Return what so much of the groups gives."""
+    row = ablations[(ablations["what"] == "groups") & (ablations["share"] == share)]
+    return Estimate(*(row[column].item() for column in columns))

@@ -1,0 +1,113 @@
+"""What the models are worth, in figures beside those of constant models, and in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from curation import collapse
+from curation.markdown import code
+from training.bootstrap import Estimate
+from training.findings import Findings
+
+WIDE = 0.2  # from end to end; an interval as wide tells a good model from a poor one no more
+MISSED = 0.05  # how often a share of wrong groups goes unseen that one must still reckon with
+WHOLE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "mcc": "MCC", "roc_auc": "AUC"}
+OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+
+
+def headline(found: Findings) -> str:
+    """Return in one sentence whether any model has collapsed, and whether any is better than chance."""
+    collapsed = [code(model) for model, verdict in found.verdicts.items() if verdict.collapsed]
+    chance = [code(model) for model, verdict in found.verdicts.items() if verdict.at_chance and not verdict.collapsed]
+    sound = [code(model) for model, verdict in found.verdicts.items() if verdict.sound]
+    parts = [
+        _say(collapsed, "has collapsed", "have collapsed") or "No model has collapsed",
+        _say(chance, "is no better than chance", "are no better than chance"),
+        _say(sound, "is better than chance", "are better than chance"),
+    ]
+    return "; ".join(filter(None, parts)) + "."
+
+
+def _say(names: list[str], one: str, several: str) -> str:
+    *others, last = names or [""]
+    return f"{', '.join(others)}{' and ' * bool(others)}{last} {several if others else one}" if last else ""
+
+
+def state(verdict: collapse.Verdict) -> str:
+    """Return in a word what a model is worth."""
+    if verdict.collapsed:
+        return "collapsed" if verdict.at_chance else "collapsed, though its order is of use"
+    return "at chance" if verdict.at_chance else "better than chance"
+
+
+def diagnosis(found: Findings, model: str) -> str:
+    """Return how one sees what a model is worth: what it says most, MCC, AUC and the spread of its scores."""
+    verdict = found.verdicts[model]
+    return (
+        f"{code(model)}: {state(verdict)}. It says {code(verdict.commonest)} for {verdict.commonest_share:.0%} of "
+        f"the clips (collapsed: from {collapse.COMMONEST_SHARE:.0%}), MCC {verdict.mcc:.2f} (nothing learned: 0), "
+        f"AUC {verdict.roc_auc:.2f} (luck: up to {verdict.chance_auc:.2f}), "
+        f"scores spread by {verdict.score_std:.2f} (all alike: below {collapse.FLAT_STD})."
+    )
+
+
+def resolution(found: Findings) -> str:
+    """Return in words what so many groups can tell, by the model with the best balanced accuracy."""
+    model = best(found)
+    judged, accuracy = found.metrics[model], estimate(found.metrics[model]["balanced_accuracy"])
+    counted = f"{judged['clips']} clips in {judged['groups']} groups"
+    if not accuracy.known:
+        return f"{counted} are too few for an interval: no figure here says how good a model is."
+    if accuracy.value == 1:
+        unseen = 1 - MISSED ** (1 / judged["groups"])
+        return f"{code(model)} makes no error in {counted}, as may one that is wrong in {unseen:.0%} of all groups."
+    ends = f"{accuracy.low:.2f} from one of {accuracy.high:.2f}"
+    if accuracy.high - accuracy.low <= WIDE:
+        return f"{counted} tell a balanced accuracy of {ends}: {code(model)} lies between."
+    return (
+        f"{counted} cannot tell a balanced accuracy of {ends}: that is the interval of {code(model)}. "
+        "Four times as many groups would halve it."
+    )
+
+
+def best(found: Findings) -> str:
+    """Return the model with the highest balanced accuracy."""
+    return max(found.metrics, key=lambda model: found.metrics[model]["balanced_accuracy"]["value"])
+
+
+def rows(found: Findings) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each model, then the constant ones, with its figures as text by metric, of a class by (metric, class)."""
+    for model, measured in found.metrics.items():
+        figures = {name: f"{estimate(measured[name]):.2f}" for name in WHOLE}
+        yield (
+            code(model),
+            figures | {f"{name} {label}": f"{estimate(value):.2f}" for name, label, value in _of_classes(measured)},
+        )
+    any_model = next(iter(found.metrics.values()))  # all are judged by the same clips
+    truth = next(iter(found.plots.values()))["confusion"]["actual"]
+    for baseline in ("majority", "minority"):
+        said = next(label for label, recall in any_model["recall"].items() if recall[baseline] == 1)
+        # for all but accuracy it is the same which class a constant model says
+        figures = {name: f"{any_model[name]['majority']:.2f}" for name in WHOLE}
+        figures["accuracy"] = f"{(truth == said).mean():.2f}"
+        yield (
+            f"always {code(said)}",
+            figures | {f"{name} {label}": f"{value[baseline]:.2f}" for name, label, value in _of_classes(any_model)},
+        )
+
+
+def _of_classes(measured: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+    return ((name, label, value) for name in OF_CLASS for label, value in measured[name].items())
+
+
+def estimate(figure: Mapping[str, float | None]) -> Estimate:
+    """Return a figure of reports/metrics.json; JSON has null where an end of the interval is not known."""
+    value, low, high = (figure[end] for end in ("value", "low", "high"))
+    return Estimate(*(np.nan if end is None else end for end in (value, low, high)))
+
+
+def judged_by(found: Findings) -> str:
+    """Return what the models are judged by."""
+    how = "the test fold" if found.tested else f"cross-validation in {found.folds['fold'].nunique()} folds"
+    return f"Judged by {how}; in brackets: 95 % intervals from resampled groups, without the luck of a training run"

@@ -1,0 +1,96 @@
+"""Write the page for a browser: what the terminal shows, with all figures, pictures, and the worst suspects to hear."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from curation import clips, collapse, spectrogram, webpage
+from curation.markdown import code
+from training import data_pictures, evidence, model_pictures, stock
+from training.cause import Cause
+from training.findings import Findings
+from training.steps import steps
+
+PAGE = Path(__file__).parent / "report_page"
+SUSPECTS = 10  # at most; one weighs up to 300 kB
+MARKS = {"supported": "●", "not known": "◐", "cleared": "○"}
+
+
+def page(found: Findings, causes: Sequence[Cause], audio: Path, *, rate_hz: int) -> str:
+    """Return the page in HTML; it needs no other file and no network.
+
+    Args:
+        found: what the stages found.
+        causes: the likely causes, weighed.
+        audio: folder of the clips.
+        rate_hz: their sample rate.
+
+    Raises:
+        click.ClickException: the sound of a suspect is gone.
+    """
+    order = list(MARKS)
+    return webpage.render(
+        PAGE,
+        inline=True,
+        headline=evidence.headline(found),
+        resolution=evidence.resolution(found),
+        judged_by=evidence.judged_by(found),
+        signs=[*_signs(found)],
+        limits={"commonest": f"{collapse.COMMONEST_SHARE:.0%}", "flat": collapse.FLAT_STD},
+        evidence=[*_evidence(found)],
+        marks=MARKS,
+        causes=sorted(causes, key=lambda cause: order.index(cause.verdict)),
+        steps=steps(found, causes),
+        pictures=[*data_pictures.pictures(found), *model_pictures.pictures(found)],
+        suspects=[*_suspects(found, audio, rate_hz)],
+        refused=found.flagging["why"] if found.flagging["label_issues"] == "refused" else "",
+        axes=webpage.axes(rate_hz),
+        stock={"header": stock.HEADER, "rows": [*stock.labels(found)]},
+        stages=stock.stages(found),
+    )
+
+
+def _signs(found: Findings) -> Iterator[dict[str, str]]:
+    for model, verdict in found.verdicts.items():
+        yield {
+            "model": code(model),
+            "state": evidence.state(verdict),
+            "commonest": f"{code(verdict.commonest)}: {verdict.commonest_share:.0%}",
+            "mcc": f"{evidence.estimate(found.metrics[model]['mcc']):.2f}",
+            "auc": f"{evidence.estimate(found.metrics[model]['roc_auc']):.2f}",
+            "luck": f"{verdict.chance_auc:.2f}",
+            "spread": f"{verdict.score_std:.2f}",
+        }
+
+
+def _evidence(found: Findings) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Yield a title, a header and rows for all classes together, then for each."""
+    rows = [*evidence.rows(found)]
+    whole = [[name, *(figures[key] for key in evidence.WHOLE)] for name, figures in rows]
+    yield "All classes", ["model", *evidence.WHOLE.values()], whole
+    for label in found.classes:
+        of_class = [[name, *(figures[f"{key} {label}"] for key in evidence.OF_CLASS)] for name, figures in rows]
+        yield f"Class {label}", ["model", *evidence.OF_CLASS.values()], of_class
+
+
+def _suspects(found: Findings, audio: Path, rate_hz: int) -> Iterator[dict[str, Any]]:
+    """Yield the clips with the most doubtful labels that nobody has heard, with sound and picture."""
+    unheard = found.doubted[found.doubted["answers"] == 0].head(SUSPECTS)
+    for clip in unheard.to_dict("records"):
+        frames = max(1, round(clip["duration_s"] * rate_hz))
+        samples = clips.read_clip(clip["clip_id"], audio, frames=frames)
+        media = webpage.media(samples, rate_hz)
+        yield {str(name): value for name, value in clip.items()} | {
+            "sound": webpage.url(media["flac"], "flac"),
+            "picture": webpage.url(media["png"], "png"),
+            "duration_s": len(samples) / rate_hz,
+            "ticks_s": spectrogram.ticks_s(len(samples) / rate_hz),
+            "opinions": [*_opinions(found, clip["clip_id"])],
+        }
+
+
+def _opinions(found: Findings, clip_id: str) -> Iterator[dict[str, str | float]]:
+    for model, table in {"scoring model": found.scores, **found.predictions}.items():
+        likeliest = table[table["clip_id"] == clip_id].nlargest(1, "probability")
+        for row in likeliest.to_dict("records"):
+            yield {"model": model, "says": row["label"], "probability": row["probability"]}

@@ -1,0 +1,66 @@
+"""The scoring model: support vector machines on the clips' vectors, and what they learn from."""
+
+from typing import TypeAlias
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics.pairwise import manhattan_distances
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Names: TypeAlias = NDArray[np.str_]
+
+
+def kernel(points: NDArray[np.float32]) -> Floats:
+    """Return the Laplacian kernel of points (n, d), shape (n, n), its width the median distance of two points."""
+    distances: Floats = manhattan_distances(points)
+    distances /= -max(np.median(distances), np.finfo(np.float64).tiny)
+    return np.exp(distances, out=distances)
+
+
+def machine(penalty: float) -> OneVsRestClassifier:
+    """Return a machine a class against the rest; both sides weigh the same, however many clips they have.
+
+    Args:
+        penalty: C of the machines: the lower, the less they trust a single label.
+    """
+    return OneVsRestClassifier(SVC(C=penalty, kernel="precomputed", class_weight="balanced"))
+
+
+def training_parts(label: Names, group: Integers, names: Names, *, folds: int, seed: int) -> list[Integers]:
+    """Return what each model learns from: all but one of at most `folds` folds of whole groups, stratified by label.
+
+    Raises:
+        click.ClickException: a model would know nothing of one of `names`.
+    """
+    groups = {str(name): len(np.unique(group[label == name])) for name in names}
+    rarest = min(groups, key=groups.__getitem__)
+    if groups[rarest] > 1:
+        splitter = StratifiedGroupKFold(min(folds, groups[rarest]), shuffle=True, random_state=seed)
+        parts = [train for train, _ in splitter.split(label, label, group)]
+        if all(set(label[part]) == set(names) for part in parts):
+            return parts
+    raise click.ClickException(
+        f"Class {rarest!r} has labelled clips in {groups[rarest]} of the {len(np.unique(group))} groups outside the "
+        "test fold: too few to learn from some of them and score the others. Add recordings of this class, or label "
+        "some, from other groups."
+    )
+
+
+def joined(labels: pd.DataFrame, folds: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Return `clip_id`, `label`, `group` and `fold` of every clip.
+
+    Raises:
+        click.ClickException: the tables are not of the same clips.
+    """
+    for name, table in {"folds": folds, "groups": groups}.items():
+        if odd := sorted(set(labels["clip_id"]) ^ set(table["clip_id"])):
+            raise click.ClickException(
+                f"{name} and labels differ by {len(odd)} clips, {odd[0]!r} first. `dvc repro score` makes them anew."
+            )
+    return labels[["clip_id", "label"]].merge(groups[["clip_id", "group"]]).merge(folds)
