@@ -247,6 +247,38 @@ TRAIN = Table(
         "why": Column("text", "`kept`, `repeated`, or why it is left out"),
     },
 )
+SHIFTS = Table(
+    "shifts.csv",
+    ("model", "axis", "severity", "source"),
+    {
+        "model": Column("text", "the model"),
+        "axis": Column(
+            "text",
+            "what was done to the clips, with the unit of `severity`; `source`: nothing, but only those of one source",
+            (
+                "clean",
+                "gain_db",
+                "snr_db",
+                "mp3_kbps",
+                "opus_kbps",
+                "bandwidth_hz",
+                "reverberation_s",
+                "crop_s",
+                "source",
+            ),
+        ),
+        "severity": Column("float", "how much of it; empty: nothing was done"),
+        "source": Column("text", "a top folder of data/raw, with `/`, or a given group; empty: all judged clips"),
+        "clips": Column("int", "how many clips the figures rest on"),
+        "balanced_accuracy": Column("float", "mean over the classes of the share found"),
+        "low": Column("float", "lower end of its 95 % interval; empty: too few groups"),
+        "high": Column("float", "upper end"),
+        "roc_auc": Column("float", "area under the ROC curve, one class against the rest, mean of the classes"),
+        "change": Column("float", "balanced accuracy minus that of the same clips unchanged; empty for a source"),
+        "change_low": Column("float", "lower end of its 95 % interval, both from the same resamples"),
+        "change_high": Column("float", "upper end"),
+    },
+)
 TRUTH = Table(
     "sample_truth.csv",
     ("file", "fault"),

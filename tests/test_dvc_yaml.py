@@ -117,8 +117,11 @@ def test_the_section_data_is_as_declared() -> None:
 
 
 def test_stages_do_not_import_stages() -> None:
+    """But for the models: a module of stage `train` holds its model too, and who loads weights must build it."""
     modules = {ROOT / (module_of(stage).replace(".", "/") + ".py") for stage in STAGES.values()}
-    assert {path: sorted((imports(path) & modules) - {path}) for path in modules} == {path: [] for path in modules}
+    models = {ROOT / "training" / f"{model}.py" for model in DVC["stages"]["train"]["matrix"]["model"]}
+    for path in modules:
+        assert (imports(path) & modules) - {path} <= (models if path not in models else set())
 
 
 def test_curation_imports_no_training() -> None:

@@ -25,6 +25,7 @@ PARTS = (
     "dvc.yaml",
     "params.yaml",
     ".dvc/config",
+    ".dvc/plots",
     ".dvcignore",
     ".gitignore",
     "data/.gitignore",
@@ -36,6 +37,7 @@ SMALL = {  # little to learn, little to wait for; what the stages do to each oth
     "split": {"folds": 3, "test_from_clips": 1000},
     "ablate": {"halvings": 1, "repeats": 1, "resamples": 100},
     "evaluate": {"resamples": 100},
+    "shift": {"mp3_kbps": [32], "snr_db": [10, 0], "crop_s": [0.5], "resamples": 100},
     "lite_cnn": {"channels": [4, 8], "epochs": 1, "min_steps": 4, "batch_clips": 8},
     "wav2vec2": {"epochs": 1, "min_steps": 4, "batch_clips": 8},
 }
@@ -199,7 +201,7 @@ def test_a_corrected_test_label_reruns_the_evaluation_and_trains_nothing(project
     assert {name for name in changed if name.startswith(("models", "data/predictions", "data/train"))} == set()
 
 
-@pytest.mark.parametrize("stage", ["ingest", "features", "score", "train@lite_cnn", "evaluate"])
+@pytest.mark.parametrize("stage", ["ingest", "features", "score", "train@lite_cnn", "evaluate", "shift"])
 def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path, stage: str) -> None:
     before = contents(project)
     words = [str(project / ".venv/bin/dvc"), "repro", "--force", "--single-item", stage]
@@ -217,11 +219,13 @@ def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path, stag
 
 
 def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -> None:
-    shown = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]["reports/metrics.json"]["data"]
-    assert set(shown) == {"lite_cnn", "wav2vec2"}
+    files = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
+    for shown in (files["reports/metrics.json"]["data"], files["reports/shifts.json"]["data"]):
+        assert set(shown) == {"lite_cnn", "wav2vec2"}
     run(project, "dvc", "plots", "show", "--out", "plots")
     page = (project / "plots/index.html").read_text()
     assert all(name in page for name in ("confusion", "roc", "precision_recall", "reliability"))
+    assert "Balanced accuracy of the changed clips" in page
     run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample")
     listed = tables.read(project / "data/train.csv", tables.TRAIN)
     assert "undersampled" in set(listed["why"])
