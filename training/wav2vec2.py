@@ -21,6 +21,11 @@ from training import augment, checkpoints, encoders, fit, frozen, mel, train
 from training.classifier import Wav2Vec2
 from training.encoders import SCRATCH, Scratch
 
+NEW_VIEWS = (
+    "wav2vec2: `augment` lets the frozen layers hear something new in every epoch, so they are computed every time. "
+    "`augment: null` in params.yaml computes them once."
+)
+
 
 class Augment(params.Section):
     """Key `augment`: how the training clips are varied."""
@@ -68,6 +73,8 @@ def prepare(
     """Return `inputs`, or what frozen layers that hear the same in every epoch say of them, kept in `folder`."""
     x, lengths = inputs(samples, lengths)
     if not p.once:
+        if p.unfrozen_layers != "all":
+            click.echo(NEW_VIEWS, err=True)
         return x, lengths
     device, model = Fabric(accelerator="auto", devices=1).device, build()
     weights, clips = frozen.digest(*model.encoder.state_dict().values()), frozen.digest(x, lengths)

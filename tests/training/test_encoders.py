@@ -106,7 +106,9 @@ def test_a_folder_is_read_with_its_sample_rate(tmp_path: Path) -> None:
     assert encoder.encoder.transformer.layers[0].attention.rel_attn_embed.weight.shape == (8, 2)
     with pytest.raises(click.ClickException, match=r"w wants `data.rate_hz: 16000` in params.yaml, not 8000"):
         encoders.pretrained(str(folder), rate_hz=8000)
-    encoders.pretrained(str(folder), rate_hz=16000)
+    encoder, arguments = encoders.pretrained(str(folder), rate_hz=16000)
+    assert {layer.attention.dropout for layer in encoder.encoder.transformer.layers} == {0.0}
+    assert arguments["encoder_attention_dropout"] == 0.0
 
 
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])

@@ -188,6 +188,17 @@ def test_a_clip_has_no_other_view_without_augment() -> None:
     assert torch.equal(wav2vec2.vary(said, torch.tensor([3, 3]), rng, None, rate_hz=8000), said)
 
 
+def test_with_augment_frozen_layers_hear_every_view_and_the_way_out_is_said(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples, lengths = torch.ones(2, 8000, dtype=torch.int16), torch.tensor([8000, 8000])
+    p = wav2vec2.Params(**SECTION | {"weights": str(weights), "unfrozen_layers": 1})
+    x, _ = wav2vec2.prepare(samples, lengths, p, lambda: wav2vec2.build(p, RESOLUTION, DATA), tmp_path / "kept")
+    assert x.shape == samples.shape
+    assert "`augment: null` in params.yaml computes them once" in capsys.readouterr().err
+    assert not (tmp_path / "kept").exists()
+
+
 def test_the_weights_and_not_only_their_name_determine_the_training(weights: Path) -> None:
     p = wav2vec2.Params(**frozen(weights))
     _, before = wav2vec2.start(p, RESOLUTION, DATA)
