@@ -47,7 +47,7 @@ def recipe(weights: Path, unfrozen_layers: int, epochs: int) -> wav2vec2.Params:
     """Return the section of params.yaml with weights of which only the top learns, from clips as they are."""
     section = yaml.safe_load((ROOT / "params.yaml").read_text())["wav2vec2"]
     changes = {"weights": str(weights), "unfrozen_layers": unfrozen_layers, "augment": None, "mixup_alpha": 0.0}
-    return wav2vec2.Params(**section | changes | {"batch_clips": 4, "epochs": epochs, "min_steps": 1})
+    return wav2vec2.Params(**section | changes | {"epochs": epochs, "min_steps": 1})
 
 
 def train(p: wav2vec2.Params, clips: Clips) -> Run:
@@ -111,7 +111,7 @@ def main() -> None:
         write(weights)
         found = {str(n): compare(weights, n, samples, given.epochs) for n in LIMITS}
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{given.clips} clips of 8 s, batches of 4, CPU time of one thread; peak {peak_mb:.0f} MB")
+    print(f"{given.clips} clips of 8 s, CPU time of one thread; peak {peak_mb:.0f} MB")
     for name in next(iter(found.values())):
         print(f"{name:24}", *(f"{n} layers free: {figures[name]:10.4f}   " for n, figures in found.items()))
     if given.json:

@@ -23,7 +23,8 @@ def once(lower: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor, path: Pa
         lower: from waveforms, shape (clips, samples), to anything of the same shape for every clip.
         x: of shape (clips, samples); what is shorter is repeated.
         lengths: how much of it is sound.
-        path: where to keep it; what lies there already must come from the same `lower`, `x` and `lengths`.
+        path: where to keep it; what lies there already must come from the same `lower`, `x` and `lengths`. Files
+            beside it with its suffix are of other ones and go.
         block_clips: how many clips to take at once.
 
     Raises:
@@ -33,6 +34,8 @@ def once(lower: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor, path: Pa
     row_bytes = 2 * int(np.prod(shape))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in {*path.parent.glob(f"*{path.suffix}")} - {path}:
+            stale.unlink()
         with path.open("ab") as file:
             done = file.tell() // row_bytes
             file.truncate(done * row_bytes)

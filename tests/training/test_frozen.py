@@ -40,20 +40,27 @@ def test_each_clip_is_heard_once_its_sound_repeated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("last", [1, 3, 5, 7])
 def test_a_run_that_was_killed_goes_on_where_it_stood(tmp_path: Path, last: int) -> None:
-    whole = once(tmp_path / "whole.f16", Lower())
+    whole = once(tmp_path / "whole/a.f16", Lower())
     with pytest.raises(KeyboardInterrupt):
-        once(tmp_path / "killed.f16", Lower(last))
-    with (tmp_path / "killed.f16").open("ab") as file:
+        once(tmp_path / "killed/a.f16", Lower(last))
+    with (tmp_path / "killed/a.f16").open("ab") as file:
         file.write(b"half a clip")
     rest = Lower()
-    assert torch.equal(once(tmp_path / "killed.f16", rest), whole)
+    assert torch.equal(once(tmp_path / "killed/a.f16", rest), whole)
     assert rest.heard == 1 + len(X) - (last - 1)
-    assert (tmp_path / "killed.f16").read_bytes() == (tmp_path / "whole.f16").read_bytes()
+    assert (tmp_path / "killed/a.f16").read_bytes() == (tmp_path / "whole/a.f16").read_bytes()
 
 
 def test_what_training_does_to_it_does_not_reach_the_file(tmp_path: Path) -> None:
     once(tmp_path / "a.f16", Lower()).zero_()
     assert once(tmp_path / "a.f16", Lower()).abs().sum() > 0
+
+
+def test_what_was_kept_of_other_weights_goes(tmp_path: Path) -> None:
+    once(tmp_path / "a.f16", Lower())
+    (tmp_path / "fold_0.pt").write_text("")
+    once(tmp_path / "b.f16", Lower())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.f16", "fold_0.pt"]
 
 
 def test_numbers_beyond_half_floats_are_refused(tmp_path: Path) -> None:

@@ -70,10 +70,11 @@ def test_the_same_project_gives_the_same_bytes(tmp_path: Path, monkeypatch: pyte
         assert (one / file).read_bytes() == (two / file).read_bytes()
 
 
+@pytest.mark.parametrize("augment", [SECTION["augment"], None])
 def test_weights_from_a_folder_are_used_and_named(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, augment: dict[str, object] | None
 ) -> None:
-    folder = run(tmp_path / "p", monkeypatch, weights=str(weights), unfrozen_layers=0, min_steps=2)
+    folder = run(tmp_path / "p", monkeypatch, weights=str(weights), unfrozen_layers=0, min_steps=2, augment=augment)
     card = json.loads((folder / "models/model.json").read_text())
     assert (card["weights"], card["encoder"]) == (str(weights), json.loads(json.dumps(CONFIG)))
     assert yaml.safe_load((folder / "live/fold_0/params.yaml").read_text())["weights"] == str(weights)
