@@ -7,6 +7,7 @@ import click
 COMMANDS = {  # in the order of work
     "sample": ("curation.sample", "Make a demonstration corpus with planted faults."),
     "import": ("curation.importer", "Bring recordings and labels into data/raw and data/raw.csv."),
+    "weights": ("training.weights", "Fetch pretrained weights of a Wav2Vec 2.0, for runs without a network."),
     "annotate": ("curation.annotate", "Have people listen, in Label Studio, and fetch their answers."),
     "push": ("curation.push", "Bring the Label Studio project up to date with the queue."),
     "pull": ("curation.pull", "Bring people's answers home, from the server or from an export."),

@@ -14,11 +14,11 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from scmrepo.exceptions import SCMError
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from curation import params
-from training import augment, checkpoints, losses, sampling
+from training import augment, checkpoints, losses, optimizers, sampling
 from training.clips import Clips
 from training.rounds import Round
 
@@ -85,7 +85,7 @@ def fit(
     model = build()
     if p.prior_bias:
         start_at_prior(model, _counts(clips, turn, p))
-    optimizer = AdamW((w for w in model.parameters() if w.requires_grad), weight_decay=p.weight_decay)
+    optimizer = optimizers.adamw(model, weight_decay=p.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
     history: History = []
     kept = _weights(model)
@@ -162,7 +162,7 @@ def learn(
         rate = learning_rate(step, epochs(turn, p) * batches(turn, p), p)
         _check(loss.item(), turn, epoch, rate)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_share"]
         fabric.backward(loss)
         fabric.clip_gradients(model, optimizer, max_norm=p.clip_norm, error_if_nonfinite=False)
         optimizer.step()

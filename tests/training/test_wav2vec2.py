@@ -1,5 +1,5 @@
 import json
-import urllib.error
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import click
@@ -13,17 +13,16 @@ from pydantic import ValidationError
 from rows import PARAMS
 from safetensors.torch import save_file
 from torchaudio.models import wav2vec2_model
-from torchaudio.pipelines import Wav2Vec2Bundle
 
 from curation import params, tables
-from training import augment, clips, mel, wav2vec2
+from training import augment, classifier, clips, encoders, fit, mel, rounds, wav2vec2
 
 SCRATCH = {"convolutions": [[16, 64, 32], [16, 8, 4]], "width": 16, "heads": 2, "layers": 3, "dropout": 0.1}
 SECTION = tones.section("wav2vec2", scratch=SCRATCH, peak_rate=0.01)
 SECTION["augment"] |= {"crop_s": 0.5, "speed": 0.05, "snr_db": [20, 40]}
 DATA = params.Data(**tones.DATA)
 RESOLUTION = mel.Params(window_s=0.032, hop_s=0.02, bands=16, min_hz=0, max_hz=4000)
-CONFIG = wav2vec2.config(wav2vec2.Scratch(**SCRATCH))
+CONFIG = encoders.config(encoders.Scratch(**SCRATCH))
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Path:
@@ -46,7 +45,12 @@ def weights(tmp_path: Path) -> Path:
     return folder
 
 
-def classifier(**changes: object) -> wav2vec2.Wav2Vec2:
+def frozen(weights: Path, **changes: object) -> dict[str, object]:
+    """Return the section with weights of which the lower layers hear each clip once."""
+    return SECTION | {"weights": str(weights), "unfrozen_layers": 1, "augment": None} | changes
+
+
+def new(**changes: object) -> wav2vec2.Wav2Vec2:
     return wav2vec2.build(wav2vec2.Params(**SECTION | changes), RESOLUTION, DATA)
 
 
@@ -66,37 +70,16 @@ def test_the_same_project_gives_the_same_bytes(tmp_path: Path, monkeypatch: pyte
         assert (one / file).read_bytes() == (two / file).read_bytes()
 
 
-@pytest.mark.parametrize(("unfrozen", "learned"), [(0, []), (1, [2]), (2, [1, 2]), (9, [0, 1, 2]), ("all", [0, 1, 2])])
-def test_only_unfrozen_layers_and_the_head_change(weights: Path, unfrozen: int | str, learned: list[int]) -> None:
-    model = classifier(weights=str(weights), unfrozen_layers=unfrozen).train()
-    before = {name: value.clone() for name, value in model.named_parameters()}
-    optimizer = torch.optim.SGD((w for w in model.parameters() if w.requires_grad), lr=1.0)
-    model(torch.randn(2, 4000))[:, 0].sum().backward()
-    optimizer.step()
-    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    layers = {name.split(".layers.")[1][0] for name in changed if ".layers." in name}
-    assert layers == {str(layer) for layer in learned}
-    assert any(name.startswith("head") for name in changed)
-    assert any("feature_extractor" in name for name in changed) == (unfrozen == "all")
-
-
-def test_frozen_layers_have_no_dropout(weights: Path) -> None:
-    x = torch.randn(2, 4000)
-    model = classifier(weights=str(weights), unfrozen_layers=0, dropout=0).train()
-    assert torch.equal(model(x), model(x))
-    model = classifier(weights=str(weights), unfrozen_layers=1, dropout=0).train()
-    assert not torch.equal(model(x), model(x))
-
-
+@pytest.mark.parametrize("augment", [SECTION["augment"], None])
 def test_weights_from_a_folder_are_used_and_named(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, augment: dict[str, object] | None
 ) -> None:
-    folder = run(tmp_path / "p", monkeypatch, weights=str(weights), unfrozen_layers=0, min_steps=2)
+    folder = run(tmp_path / "p", monkeypatch, weights=str(weights), unfrozen_layers=0, min_steps=2, augment=augment)
     card = json.loads((folder / "models/model.json").read_text())
     assert (card["weights"], card["encoder"]) == (str(weights), json.loads(json.dumps(CONFIG)))
     assert yaml.safe_load((folder / "live/fold_0/params.yaml").read_text())["weights"] == str(weights)
     model = wav2vec2.load(folder / "models", "fold_0")
-    for name, value in wav2vec2.local(weights)[0].state_dict().items():
+    for name, value in encoders.local(weights)[0].state_dict().items():
         assert torch.equal(model.encoder.state_dict()[name], value)
 
 
@@ -124,7 +107,7 @@ def test_each_clip_is_normalised_over_its_sound_alone() -> None:
 
 def test_how_much_padding_follows_the_sound_changes_nothing() -> None:
     sound = torch.from_numpy(np.random.default_rng(0).integers(-999, 999, (1, 3000)).astype(np.int16))
-    model = classifier().eval()
+    model = new().eval()
     logits = []
     for padding in (0, 1000, 5000):
         x, lengths = wav2vec2.inputs(torch.nn.functional.pad(sound, (0, padding)), torch.tensor([3000]))
@@ -133,62 +116,124 @@ def test_how_much_padding_follows_the_sound_changes_nothing() -> None:
     assert torch.equal(logits[0], logits[2])
 
 
-def test_a_bundle_of_torchaudio_is_loaded_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = wav2vec2_model(**CONFIG)
-    small = Wav2Vec2Bundle("small.pth", CONFIG, 8000, _normalize_waveform=True, _model_type="Wav2Vec2")
-    monkeypatch.setattr("torchaudio.pipelines.WAV2VEC2_BASE", small)
-    monkeypatch.setattr(
-        "torchaudio.pipelines._wav2vec2.utils.load_state_dict_from_url", lambda url, **_: known.state_dict()
-    )
-    model = classifier(weights="WAV2VEC2_BASE", unfrozen_layers=1)
-    for name, value in known.state_dict().items():
-        assert torch.equal(model.encoder.state_dict()[name], value)
-
-
-def test_a_bundle_that_cannot_be_downloaded_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(url: str, **_: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr("torchaudio.pipelines._wav2vec2.utils.load_state_dict_from_url", refuse)
-    small = Wav2Vec2Bundle("small.pth", CONFIG, 8000, _normalize_waveform=False, _model_type="Wav2Vec2")
-    monkeypatch.setattr("torchaudio.pipelines.HUBERT_BASE", small)
-    with pytest.raises(
-        click.ClickException, match=r"HUBERT_BASE cannot be downloaded .*no network.*folder with weights"
-    ):
-        wav2vec2.bundle("HUBERT_BASE", rate_hz=8000)
-
-
-def test_a_bundle_of_another_sample_rate_is_refused() -> None:
-    with pytest.raises(click.ClickException, match=r"WAV2VEC2_BASE wants `data.rate_hz: 16000`"):
-        wav2vec2.bundle("WAV2VEC2_BASE", rate_hz=8000)
-
-
-def test_weights_that_are_nothing_known_are_refused() -> None:
-    with pytest.raises(click.ClickException, match="'wav2vec3': neither `scratch`, nor a folder here, nor a bundle"):
-        wav2vec2.bundle("wav2vec3", rate_hz=8000)
-
-
-@pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
-def test_a_folder_without_its_files_is_named(weights: Path, broken: str) -> None:
-    (weights / broken).write_text("{")
-    with pytest.raises(click.ClickException, match=r"weights: no Wav2Vec 2.0 weights .*It must hold config.json"):
-        wav2vec2.local(weights)
-    (weights / broken).unlink()
-    with pytest.raises(click.ClickException, match=r"no Wav2Vec 2\.0 weights"):
-        wav2vec2.local(weights)
-
-
 def test_frozen_layers_from_scratch_are_refused() -> None:
     with pytest.raises(ValidationError, match="`unfrozen_layers` must be `all`"):
         wav2vec2.Params(**SECTION | {"unfrozen_layers": 2})
-
-
-def test_heads_that_do_not_divide_the_width_are_refused() -> None:
-    with pytest.raises(ValidationError, match="3 does not divide 16"):
-        wav2vec2.Scratch(**SCRATCH | {"heads": 3})
 
 
 def test_the_model_of_params_yaml_is_small() -> None:
     p, resolution = wav2vec2.Params.load("wav2vec2", PARAMS), mel.Params.load("mel", PARAMS)
     model = wav2vec2.build(p, resolution, params.Data.load("data", PARAMS))
     assert 100_000 < sum(weight.numel() for weight in model.parameters()) < 400_000
+
+
+def test_frozen_layers_are_computed_once_and_tell_tones_from_noise(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    lower = classifier.Wav2Vec2.lower
+    monkeypatch.setattr(classifier.Wav2Vec2, "lower", lambda self, x: heard.append(len(x)) or lower(self, x))
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # a worker would count elsewhere
+    labels = tones.write(tmp_path / "p", sections={"wav2vec2": frozen(weights, unfrozen_layers=1)})
+    monkeypatch.chdir(tmp_path / "p")
+    result = CliRunner().invoke(wav2vec2.main, tones.ARGUMENTS, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert sum(heard) == 1 + len(labels)  # one for the shape
+    assert (tones.predicted(Path("predictions.csv")) == labels).mean() > 0.8
+    assert not Path(".checkpoints").exists()
+
+
+@pytest.mark.parametrize("unfrozen", [0, 1, 3])
+def test_a_training_from_what_was_kept_is_the_training_from_the_waveforms(
+    tmp_path: Path, weights: Path, unfrozen: int
+) -> None:
+    p = wav2vec2.Params(**frozen(weights, unfrozen_layers=unfrozen, mixup_alpha=0.0, epochs=4, min_steps=1))
+    samples = torch.from_numpy(np.random.default_rng(0).integers(-999, 999, (12, 8000)).astype(np.int16))
+    samples[::2, 4000:] = 0
+    lengths = torch.tensor([4000, 8000] * 6)
+    turn = rounds.Round(0, torch.arange(8), torch.arange(8, 10), torch.arange(10, 12))
+    targets, ones = torch.eye(2)[torch.arange(12) % 2], torch.ones(12)
+    found = []
+    for name, (x, n) in {
+        "kept": wav2vec2.prepare(samples, lengths, p, lambda: wav2vec2.build(p, RESOLUTION, DATA), tmp_path / "kept"),
+        "anew": wav2vec2.inputs(samples, lengths),
+    }.items():
+        held = clips.Clips(x, n, targets, ones)
+        model = fit.fit(
+            lambda: wav2vec2.build(p, RESOLUTION, DATA),
+            held,
+            turn,
+            p,
+            vary=lambda x, lengths, rng: wav2vec2.vary(x, lengths, rng, p.augment, rate_hz=8000),
+            live=tmp_path / name / "live",
+            checkpoint=tmp_path / name / "state.pt",
+            key="k",
+        )
+        found.append((fit.predict(model, held, torch.arange(12), p), history(tmp_path / name / "state.pt")))
+    (kept, kept_history), (anew, anew_history) = found
+    torch.testing.assert_close(kept, anew, atol=2e-3, rtol=0)
+    for one, two in zip(kept_history, anew_history, strict=True):
+        assert one == pytest.approx(two, abs=2e-3)
+    assert kept_history[0]["train_loss"] != pytest.approx(kept_history[-1]["train_loss"], abs=0.01)
+
+
+def history(path: Path) -> list[dict[str, float]]:
+    return torch.load(path, weights_only=True)["state"]["history"]
+
+
+def test_a_clip_has_no_other_view_without_augment() -> None:
+    x = torch.arange(6.0)[None]
+    rng = np.random.default_rng(0)
+    assert wav2vec2.vary(x, torch.tensor([4]), rng, None, rate_hz=8000).tolist() == [[0, 1, 2, 3, 0, 1]]
+    said = torch.randn(2, 5, 3)
+    assert torch.equal(wav2vec2.vary(said, torch.tensor([3, 3]), rng, None, rate_hz=8000), said)
+
+
+def test_with_augment_frozen_layers_hear_every_view_and_the_way_out_is_said(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples, lengths = torch.ones(2, 8000, dtype=torch.int16), torch.tensor([8000, 8000])
+    p = wav2vec2.Params(**SECTION | {"weights": str(weights), "unfrozen_layers": 1})
+    x, _ = wav2vec2.prepare(samples, lengths, p, lambda: wav2vec2.build(p, RESOLUTION, DATA), tmp_path / "kept")
+    assert x.shape == samples.shape
+    assert "`augment: null` in params.yaml computes them once" in capsys.readouterr().err
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_weights_and_not_only_their_name_determine_the_training(weights: Path) -> None:
+    p = wav2vec2.Params(**frozen(weights))
+    _, before = wav2vec2.start(p, RESOLUTION, DATA)
+    torch.manual_seed(8)
+    save_file(wav2vec2_model(**CONFIG).state_dict(), weights / "model.safetensors")
+    _, after = wav2vec2.start(p, RESOLUTION, DATA)
+    assert before["sha256"] != after["sha256"]
+    assert before["encoder"] == after["encoder"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."), "20.00 GiB"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+            "9 b",
+        ),
+        (BrokenProcessPool("A worker was terminated"), "A worker was ended, most likely because memory ran out"),
+    ],
+)
+def test_a_lack_of_memory_gets_advice_with_the_numbers(error: Exception, said: str) -> None:
+    p = wav2vec2.Params(**SECTION)
+    advice = r"emory ran out with batches of 6 clips of 0.5 s .*`batch_clips`"
+    with pytest.raises(click.ClickException, match=advice) as refused, wav2vec2.memory(p, DATA):
+        raise error
+    assert said in refused.value.message
+
+
+def test_a_real_lack_of_memory_is_recognised() -> None:
+    with pytest.raises(click.ClickException, match="Memory ran out"), wav2vec2.memory(wav2vec2.Params(**SECTION), DATA):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="shape"), wav2vec2.memory(wav2vec2.Params(**SECTION), DATA):
+        torch.zeros(2, 3) @ torch.zeros(2, 3)
