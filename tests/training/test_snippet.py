@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from curation import files, params
-from training import clips, fit, lite_cnn, mel, wav2vec2
+from training import clips, encoders, fit, lite_cnn, mel, wav2vec2
 from training.snippet import snippet
 
 DATA = params.Data(classes=("harmful", "safe"), clip_s=1, rate_hz=16000)
 MEL = mel.Params(window_s=0.064, hop_s=0.05, bands=16, min_hz=50, max_hz=8000)
-SCRATCH = wav2vec2.Scratch(convolutions=((8, 320, 160), (8, 4, 4)), width=8, heads=1, layers=1, dropout=0)
+SCRATCH = encoders.Scratch(convolutions=((8, 320, 160), (8, 4, 4)), width=8, heads=1, layers=1, dropout=0)
+ENCODER, ARGUMENTS = encoders.scratch(SCRATCH, MEL, rate_hz=16000)
 MODELS = {
     "lite_cnn": (
         lambda: lite_cnn.LiteCNN(16, [4], 2, dropout=0),
@@ -21,8 +22,8 @@ MODELS = {
         lambda samples, lengths: lite_cnn.inputs(samples, lengths, MEL, rate_hz=16000),
     ),
     "wav2vec2": (
-        lambda: wav2vec2.Wav2Vec2(wav2vec2.scratch(SCRATCH, MEL, rate_hz=16000), 2, dropout=0, unfrozen_layers="all"),
-        {"weights": "scratch", "encoder": wav2vec2.config(SCRATCH)},
+        lambda: wav2vec2.Wav2Vec2(ENCODER, 2, dropout=0, unfrozen_layers="all"),
+        {"weights": "scratch", "encoder": ARGUMENTS},
         wav2vec2.inputs,
     ),
 }
