@@ -1,7 +1,5 @@
 """Write the data review for a person: every changed clip with its sound and picture, in one file."""
 
-import base64
-import hashlib
 import io
 import shutil
 import tempfile
@@ -10,17 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import soundfile
-from markupsafe import Markup
 from tqdm import tqdm
 
-from curation import files, spectrogram
+from curation import files, spectrogram, webpage
 from curation.cards import Card
 
 LARGEST = 25_000_000  # bytes of one file; beyond it, a folder
 PAGE = Path(__file__).parent / "review_page"
-TYPES = {"flac": "audio/flac", "png": "image/png"}
 
 
 def write(
@@ -62,8 +57,8 @@ def _draw(wav: bytes, stem: Path, duration_s: float) -> float:
     """Write sound and picture beside each other, and return how long they are, in s."""
     samples, rate_hz = soundfile.read(io.BytesIO(wav), dtype="float32")
     heard = samples[: max(1, round(duration_s * rate_hz))]  # without the padding
-    soundfile.write(stem.with_suffix(".flac"), heard, rate_hz)
-    stem.with_suffix(".png").write_bytes(spectrogram.png(heard, rate_hz=rate_hz))
+    for ending, content in webpage.media(heard, rate_hz).items():
+        stem.with_suffix(f".{ending}").write_bytes(content)
     heard_s: float = len(heard) / rate_hz
     return heard_s
 
@@ -71,18 +66,10 @@ def _draw(wav: bytes, stem: Path, duration_s: float) -> float:
 def _render(
     cards: Sequence[Card], drawn: Sequence[float | str], media: Path | None, rate_hz: int, texts: Mapping[str, Any]
 ) -> str:
-    script, style = ((PAGE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    place = "data:" if media else "'self' file:"
-    policy = (
-        f"default-src 'none'; img-src {place}; media-src {place}; "
-        f"script-src {_digest(script)}; style-src {_digest(style)}"
-    )
-
     def url(number: int, ending: str) -> str:
         if media is None:
             return f"media/{number}.{ending}"
-        content = base64.b64encode((media / f"{number}.{ending}").read_bytes()).decode()
-        return f"data:{TYPES[ending]};base64,{content}"
+        return webpage.url((media / f"{number}.{ending}").read_bytes(), ending)
 
     def shown(number: int, card: Card, found: float | str) -> dict[str, Any]:
         facts = asdict(card) | {"facts": _facts(card)}
@@ -91,21 +78,15 @@ def _render(
         urls = {"sound": url(number, "flac"), "picture": url(number, "png")}
         return facts | urls | {"duration_s": found, "ticks_s": spectrogram.ticks_s(found)}
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.ChainableUndefined
-    )
-    return environment.get_template("page.html").render(
-        texts,
+    return webpage.render(
+        PAGE,
+        inline=media is not None,
+        **texts,
         cards=map(shown, range(len(cards)), cards, drawn),
         filters={
             name: _values(_facts(card)[name] for card in cards) for name in ("change", "reason", "class", "origin")
         },
-        low_hz=spectrogram.LOW_HZ,
-        high_hz=rate_hz // 2,
-        ticks_hz=spectrogram.ticks_hz(rate_hz),
-        policy=policy,
-        script=Markup(script),  # noqa: S704 - ours
-        style=Markup(style),  # noqa: S704 - ours
+        axes=webpage.axes(rate_hz),
     )
 
 
@@ -123,7 +104,3 @@ def _facts(card: Card) -> dict[str, list[str]]:
 
 def _values(facts: Iterable[list[str]]) -> list[str]:
     return sorted({value for values in facts for value in values if value})
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
