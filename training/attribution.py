@@ -17,7 +17,7 @@ Map: TypeAlias = NDArray[np.float64]  # of shape (bands, frames): above 0 speaks
 Method: TypeAlias = Callable[[Heard, int, Tensor], Map]
 
 DRAWS = 64  # of SHAP: each a background clip and a place on the way to it
-STEPS = 32  # of integrated gradients
+STEPS = 64  # of integrated gradients
 PATCH_MEL_SHARE, PATCH_S = 1 / 8, 0.4  # hidden at once by occlusion; the next one overlaps by half
 BLUR_BANDS, BLUR_S = 2, 0.15  # standard deviations: single cells mean nothing to an ear
 
@@ -56,7 +56,7 @@ def shap(heard: Heard, said: int, background: Tensor) -> Map:
 
 
 def integrated_gradients(heard: Heard, said: int, background: Tensor) -> Map:
-    """Return the integrated gradients on the way from the hidden sound; on a waveform that is silence.
+    """Return the integrated gradients on the way from the hidden sound; on a waveform that is faint noise.
 
     Sundararajan, Taly and Yan, ICML 2017, arXiv 1703.01365.
     """

@@ -74,7 +74,7 @@ def hear(model: live.Live, clip_id: str, audio: Path, judge: nn.Module) -> Heard
 
 
 def background(model: live.Live, clip_id: str, audio: Path, grid: Heard) -> torch.Tensor:
-    """Return what SHAP compares a clip with: others that training knew, as long as it; of waveforms silence."""
+    """Return what SHAP compares a clip with: others that training knew, as long as it; of waveforms faint noise."""
     if not model.mel:
         return torch.zeros_like(grid.x)
     others = [other for other in sorted(model.predicted) if other != clip_id][:BACKGROUND]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training import augment, mel
 
 BANDS, WINDOW_S, HOP_S, LOW_HZ = 64, 0.064, 0.016, 50  # of the grid over a waveform
+NOISE_DB = 30  # of what is heard in a hidden cell of a waveform, below the clip: training adds as much
 BATCH = 16  # grids a model hears at once
 
 
@@ -66,8 +67,10 @@ def spectrogram(model: nn.Module, x: Tensor, length: int, p: mel.Params) -> Hear
 def waveform(model: nn.Module, x: Tensor, length: int, *, rate_hz: int) -> Heard:
     """Return what Wav2Vec 2.0 hears of a waveform, seen through a short-time Fourier transform and back.
 
-    The grid is a gain for every cell: 1 leaves the sound as it is, 0 takes it away. So whatever is said of cells is
-    said of the waveform: Vielhaben et al., virtual inspection layers, 2024, doi 10.1016/j.patcog.2024.110309.
+    The grid is a gain for every cell: 1 leaves the sound as it is, 0 puts faint white noise in its place. Silence would
+    not do: the model normalises the level, so it says of a sound on its way to silence the same until the very end. So
+    whatever is said of cells is said of the waveform: Vielhaben et al., virtual inspection layers, Pattern Recognition
+    2024, doi 10.1016/j.patcog.2024.110309.
 
     Args:
         model: a trained one.
@@ -77,12 +80,16 @@ def waveform(model: nn.Module, x: Tensor, length: int, *, rate_hz: int) -> Heard
     """
     size, hop = round(WINDOW_S * rate_hz), round(HOP_S * rate_hz)
     window = torch.hann_window(size)
-    spectrum = torch.stft(x[:length], size, hop, window=window, pad_mode="constant", return_complex=True)
+    spectrum, quiet = (
+        torch.stft(one, size, hop, window=window, pad_mode="constant", return_complex=True)
+        for one in (x[:length], _noise(length) * 10 ** (-NOISE_DB / 20))
+    )
     edges_hz = librosa.mel_frequencies(BANDS + 1, fmin=LOW_HZ, fmax=rate_hz / 2)
     band = torch.from_numpy(np.searchsorted(edges_hz[1:-1], librosa.fft_frequencies(sr=rate_hz, n_fft=size)))
 
     def logits(grids: Tensor) -> Tensor:
-        sound = torch.istft(grids[:, band] * spectrum, size, hop, window=window, length=length)
+        gains = grids[:, band]
+        sound = torch.istft(gains * spectrum + (1 - gains) * quiet, size, hop, window=window, length=length)
         found: Tensor = model(augment.repeat(sound, _all(length, grids), len(x)))
         return found
 
@@ -95,6 +102,11 @@ def mel_edges_hz(p: mel.Params) -> NDArray[np.float64]:
     """Return the edges of the bands of a log-mel spectrogram, halfway in mel between their centres."""
     edges: NDArray[np.float64] = librosa.mel_frequencies(2 * p.bands + 3, fmin=p.min_hz, fmax=p.max_hz)[1:-1:2]
     return edges
+
+
+def _noise(length: int) -> Tensor:
+    """Return white noise of variance 1, always the same, shape (length,)."""
+    return torch.from_numpy(np.random.default_rng(0).standard_normal(length, dtype=np.float32))
 
 
 def _all(length: int, grids: Tensor) -> Tensor:
