@@ -8,8 +8,10 @@ import bursts
 import pandas as pd
 import pytest
 import rows
+import torch
 import yaml
 from click.testing import CliRunner, Result
+from safetensors.torch import save_model
 
 from training import explain, views
 
@@ -85,11 +87,23 @@ def test_the_page_names_where_the_burst_is(project: Path) -> None:
     assert done.stdout == "explain: page.html\n"
     text = Path("page.html").read_text()
     assert "The model says <b>burst</b>, with probability 0.90; the label is <b>burst</b>." in text
+    assert "So this map says nothing" not in text
     spans = re.findall(r"The model looked most at (\S+) to (\S+) s, (\S+) to (\S+) kHz", text)
     assert len(spans) == 3
     for start_s, end_s, low_khz, high_khz in spans:
         assert float(start_s) < 0.83 < float(end_s)
         assert float(low_khz) <= 1.5 <= float(high_khz)
+
+
+def test_a_map_whose_peak_matters_no_more_than_other_places_is_called_so(project: Path) -> None:
+    model = bursts.new("lite_cnn").eval()
+    with torch.no_grad():
+        model.head[1].weight.zero_()  # says the same of every sound
+        model.head[1].bias.zero_()
+    save_model(model, project / "models/lite_cnn/fold_0.safetensors")
+    run("aaaa", "--out", "page.html")
+    text = Path("page.html").read_text()
+    assert text.count("So this map says nothing of this clip.") + text.count("Nothing in this sound speaks for") == 3
 
 
 def test_without_a_name_the_worst_errors_are_shown(project: Path) -> None:
