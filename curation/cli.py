@@ -13,6 +13,7 @@ COMMANDS = {  # in the order of work
     "pull": ("curation.pull", "Bring people's answers home, from the server or from an export."),
     "status": ("curation.status", "Say how far people are with the queue."),
     "serve": ("training.serve", "Serve a model to Label Studio, as its ML backend."),
+    "explain": ("training.explain", "Show where in clips a model finds what it says."),
     "diff": ("training.review", "Say what changed in data, metrics and params between two revisions."),
     "merge": ("curation.merge", "Merge the answers of two branches; git calls it."),
     "seal": ("curation.seal", "Seal the test set, so that no change to it goes unsaid."),

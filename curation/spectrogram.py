@@ -23,7 +23,24 @@ COLOURS = np.array(
 
 
 def png(samples: Samples, *, rate_hz: int) -> bytes:
-    """Return the log-mel spectrogram of samples of shape (n_samples,), a pixel a band and a hop, low at the bottom."""
+    """Return the log-mel spectrogram of samples of shape (n_samples,) as a picture in colours."""
+    return coloured(shades(samples, rate_hz=rate_hz))
+
+
+def coloured(shades: NDArray[np.uint8]) -> bytes:
+    """Return shades from dark to light as a picture in colours."""
+    image = Image.fromarray(shades)
+    image.putpalette(_palette().tobytes())
+    content = io.BytesIO()
+    image.save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def shades(samples: Samples, *, rate_hz: int) -> NDArray[np.uint8]:
+    """Return the log-mel spectrogram of samples of shape (n_samples,): 255 is the loudest, 0 80 dB below it or less.
+
+    A row is a band, the highest first; a column is a hop.
+    """
     power = librosa.feature.melspectrogram(
         y=np.pad(samples, (0, max(0, round(WINDOW_S * rate_hz) - len(samples)))),
         sr=rate_hz,
@@ -33,12 +50,12 @@ def png(samples: Samples, *, rate_hz: int) -> bytes:
         fmin=LOW_HZ,
     )
     db = librosa.power_to_db(power, ref=np.max, top_db=RANGE_DB)
-    shades = np.round((db + RANGE_DB) / RANGE_DB * 255).clip(0, 255).astype(np.uint8)
-    image = Image.fromarray(shades[::-1])
-    image.putpalette(_palette().tobytes())
-    content = io.BytesIO()
-    image.save(content, "PNG", optimize=True)
-    return content.getvalue()
+    return levels(db)[::-1]
+
+
+def levels(db: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return the shades of levels in dB relative to the loudest."""
+    return np.round((db + RANGE_DB) / RANGE_DB * 255).clip(0, 255).astype(np.uint8)
 
 
 def ticks_s(duration_s: float) -> list[tuple[str, float]]:

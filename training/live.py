@@ -3,10 +3,10 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import click
 import torch
@@ -20,7 +20,6 @@ from training.rounds import TEST
 
 MODELS = {"lite_cnn": lite_cnn, "wav2vec2": wav2vec2}
 AGAIN = "`dvc repro train` makes it, `dvc pull` fetches it."
-Inputs: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Stamp: TypeAlias = list[tuple[Path, int, int]]
 
 
@@ -33,7 +32,13 @@ class Live:
     predicted: Mapping[str, Mapping[str, float]]  # by clip: the probability of each class, out of sample
     folds: Mapping[str, int]  # by clip
     rounds: Mapping[int, nn.Module]  # by the fold that each has not learnt from
-    inputs: Inputs
+    mel: mel.Params | None  # None: the model reads the waveform
+
+    def inputs(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the model reads of samples, and how much of its time is sound."""
+        if self.mel is None:
+            return wav2vec2.inputs(samples, lengths)
+        return lite_cnn.inputs(samples, lengths, self.mel, rate_hz=self.data.rate_hz)
 
 
 def probabilities(live: Live, clip_id: str, audio: Path) -> Mapping[str, float]:
@@ -52,10 +57,7 @@ def probabilities(live: Live, clip_id: str, audio: Path) -> Mapping[str, float]:
     """
     if clip_id in live.predicted:
         return live.predicted[clip_id]
-    fold = live.folds.get(clip_id)
-    models = [model for held_out, model in live.rounds.items() if fold in (None, held_out)]
-    if not models:
-        raise click.ClickException(f"{live.version} may have learnt from clip {clip_id}, so its word is worth nothing.")
+    models = judges(live, clip_id).values()
     if not clip_path(clip_id, audio).is_file():
         raise click.ClickException(f"{audio} has no clip {clip_id}.")
     x, lengths = live.inputs(*clips.read(audio, [clip_id], live.data))
@@ -63,6 +65,19 @@ def probabilities(live: Live, clip_id: str, audio: Path) -> Mapping[str, float]:
     with torch.inference_mode():
         mean = torch.stack([model(view)[0].softmax(dim=0) for model in models]).mean(dim=0)
     return dict(zip(live.data.classes, mean.tolist(), strict=True))
+
+
+def judges(live: Live, clip_id: str) -> Mapping[int, nn.Module]:
+    """Return the rounds that have not learnt from a clip, by the fold that each held out; all where it has no fold.
+
+    Raises:
+        click.ClickException: every round may have learnt from the clip.
+    """
+    fold = live.folds.get(clip_id)
+    found = {held_out: model for held_out, model in live.rounds.items() if fold in (None, held_out)}
+    if not found:
+        raise click.ClickException(f"{live.version} may have learnt from clip {clip_id}, so its word is worth nothing.")
+    return found
 
 
 def load(folder: Path, predictions: Path, folds: Path) -> Live:
@@ -76,7 +91,7 @@ def load(folder: Path, predictions: Path, folds: Path) -> Live:
         data = params.Data.model_validate({name: card[name] for name in params.Data.model_fields})
         named = {TEST if name == "test" else int(name.removeprefix("fold_")): name for name in card["rounds"]}
         rounds = {fold: MODELS[card["model"]].load(folder, name) for fold, name in named.items()}
-        inputs = _inputs(card)
+        resolution = None if card["model"] == "wav2vec2" else mel.Params.model_validate(card["mel"])
         weights = [folder / f"{name}.safetensors" for name in named.values()]
         version = f"{card['model']}-{_digest([folder / 'model.json', *weights, predictions])}"
     except FileNotFoundError as error:
@@ -85,7 +100,7 @@ def load(folder: Path, predictions: Path, folds: Path) -> Live:
         raise click.ClickException(
             f"{folder} is no trained model ({type(error).__name__}: {error}). {AGAIN}"
         ) from error
-    return Live(version, data, _wide(predictions, data), _folds(folds), rounds, inputs)
+    return Live(version, data, _wide(predictions, data), _folds(folds), rounds, resolution)
 
 
 def _wide(path: Path, data: params.Data) -> dict[str, dict[str, float]]:
@@ -99,13 +114,6 @@ def _wide(path: Path, data: params.Data) -> dict[str, dict[str, float]]:
 def _folds(path: Path) -> dict[str, int]:
     table = tables.read(path, tables.FOLDS)
     return dict(zip(table["clip_id"], table["fold"], strict=True))
-
-
-def _inputs(card: Mapping[str, Any]) -> Inputs:
-    if card["model"] == "wav2vec2":
-        return wav2vec2.inputs
-    resolution = mel.Params.model_validate(card["mel"])
-    return lambda samples, lengths: lite_cnn.inputs(samples, lengths, resolution, rate_hz=card["rate_hz"])
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -81,7 +81,7 @@ def test_tasks_that_cannot_be_predicted_leave_the_others_in_their_places(client:
 
 
 def test_of_equal_classes_the_first_by_name_is_the_guess(project: Path, model: live.Live) -> None:
-    tied = live.Live(model.version, model.data, {KNOWN: {"safe": 0.5, "harmful": 0.5}}, {}, {}, model.inputs)
+    tied = live.Live(model.version, model.data, {KNOWN: {"safe": 0.5, "harmful": 0.5}}, {}, {}, model.mel)
     client = TestClient(backend.app(lambda: tied, project, TOKEN, print), headers={"Authorization": BEARER})
     assert ask(client, task(KNOWN)).json()["results"][0]["result"][0]["value"]["choices"] == ["harmful"]
 
