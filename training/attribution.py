@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from captum.attr import GradientShap, IntegratedGradients, LayerGradCam, Occlusion
+from captum.attr import GradientShap, IntegratedGradients, LayerGradientXActivation, Occlusion
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
@@ -25,13 +25,15 @@ BLUR_BANDS, BLUR_S = 2, 0.15  # standard deviations: single cells mean nothing t
 def grad_cam(heard: Heard, said: int, background: Tensor) -> Map:
     """Return where the last convolution finds what speaks for the class; nothing speaks against it.
 
-    Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391.
+    Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391. Its mean of the gradients over all cells suits no head that
+    reads each band by itself: each cell has its own, as in HiResCAM, Draelos and Carin 2020, arXiv 2011.08891. What
+    LiteCNN's `Patterns` say is not in it.
     """
     if not isinstance(heard.model, LiteCNN):
         raise TypeError("Grad-CAM needs convolutions over the grid")
     blocks = heard.model.blocks
-    layer = LayerGradCam(lambda grids: heard.log_odds(grids, said), blocks[-1])
-    coarse = layer.attribute(_leaf(heard.x), relu_attributions=True)[0, 0].detach().double().numpy()
+    layer = LayerGradientXActivation(lambda grids: heard.log_odds(grids, said), blocks[-1])
+    coarse = layer.attribute(_leaf(heard.x))[0].sum(dim=0).relu().detach().double().numpy()
     places = np.indices((heard.x.shape[1], heard.length)) / 2 ** len(blocks)  # cell n of a stride of 2 is centred on 2n
     fine = ndimage.map_coordinates(coarse, places, order=1, mode="nearest")
     frames = heard.x.shape[2]

@@ -20,7 +20,7 @@ class Params(params.Section):
 
     window_s: float = Field(gt=0, le=0.2)  # length of the Hann window, and of the FFT
     hop_s: float = Field(gt=0, le=0.1)  # from one frame to the next
-    bands: int = Field(ge=16, le=256)
+    bands: int = Field(ge=16, le=256, multiple_of=4)  # LiteCNN looks at a quarter of them at a time
     min_hz: float = Field(ge=0)
     max_hz: float = Field(gt=0)  # at most half of data.rate_hz
 

@@ -87,6 +87,31 @@ def test_the_model_of_params_yaml_is_light() -> None:
     assert sum(weight.numel() for weight in model.parameters()) < 200_000
 
 
+def test_a_pattern_is_found_where_it_was_put_in_its_quarter_of_the_bands_at_any_level() -> None:
+    patterns = lite_cnn.Patterns(2)
+    flat = torch.full((1, 64, 40), -50.0)
+    put = flat.clone()
+    bands, frames = lite_cnn.DILATIONS[0]
+    assert (bands, frames) == (1, 1)
+    put[0, 20:23, 10:13] += 60 * patterns.shapes[0].view(3, 3)  # the second quarter
+    before, after = (patterns.occurrences(x)[0].view(-1, lite_cnn.QUARTERS)[0] for x in (flat, put))
+    found = after - before
+    assert found.abs().argmax() == 1
+    assert found[1] > 0
+    assert found[[0, 2, 3]].abs().max() < 1e-6
+    torch.testing.assert_close(patterns.occurrences(put - 25), patterns.occurrences(put), atol=1e-4, rtol=0)
+
+
+def test_where_in_the_bands_a_sound_lies_makes_a_difference_to_the_convolutions() -> None:
+    torch.manual_seed(0)
+    model = lite_cnn.LiteCNN(64, [8, 8], 2, dropout=0).eval()
+    model.patterns.meaning[-1].weight.data.zero_()
+    low, high = torch.full((2, 1, 64, 40), -60.0)
+    low[:, 10], high[:, 42] = 0, 0  # two steps of the strides apart would look the same to a mean over the bands
+    with torch.inference_mode():
+        assert (model(low) - model(high)).abs().max() > 0.01
+
+
 @pytest.mark.slow
 def test_a_stage_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
