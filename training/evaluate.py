@@ -56,7 +56,8 @@ def evaluate(
         figures = asdict(estimate) | {who: float(known[key][0]) for who, known in beside.items() if key in known}
         evidence.setdefault(key[0], {}).update(figures if len(key) == 1 else {key[1]: figures})
     evidence["ece"] = {"value": metrics.calibration_error(outcome), "majority": metrics.calibration_error(majority)}
-    return {"clips": len(groups), "groups": len(np.unique(groups))} | evidence | _verdict(outcome, classes)
+    verdict = _verdict(outcome, groups, estimates["roc_auc",].low, classes)
+    return {"clips": len(groups), "groups": len(np.unique(groups))} | evidence | verdict
 
 
 def judged(labels: pd.DataFrame, folds: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -106,8 +107,11 @@ def _few(clips: list[str]) -> str:
     return ", ".join(clips[:SHOWN]) + (f" and {len(clips) - SHOWN} more" if len(clips) > SHOWN else "")
 
 
-def _verdict(outcome: metrics.Outcome, classes: tuple[str, ...]) -> dict[str, files.Json]:
-    verdict = collapse.judge([classes[column] for column in outcome.truth], outcome.probabilities, classes)
+def _verdict(
+    outcome: metrics.Outcome, groups: NDArray[np.int64], auc_low: float, classes: tuple[str, ...]
+) -> dict[str, files.Json]:
+    labels = [classes[column] for column in outcome.truth]
+    verdict = collapse.judge(labels, outcome.probabilities, classes, groups, auc_low=auc_low)
     return {
         "commonest_share": verdict.commonest_share,
         "score_std": verdict.score_std,

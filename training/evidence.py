@@ -11,6 +11,8 @@ from training.bootstrap import Estimate
 from training.findings import Findings
 
 WIDE = 0.2  # from end to end; an interval as wide tells a good model from a poor one no more
+COLLAPSED, BENT = "collapsed", "collapsed, though its order is of use"
+CHANCE, ORDER, BETTER = "at chance", "better than chance in its order alone", "better than chance"
 MISSED = 0.05  # how often a share of wrong groups goes unseen that one must still reckon with
 WHOLE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "mcc": "MCC", "roc_auc": "AUC"}
 OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
@@ -18,36 +20,44 @@ OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 def headline(found: Findings) -> str:
     """Return in one sentence whether any model has collapsed, and whether any is better than chance."""
-    collapsed = [code(model) for model, verdict in found.verdicts.items() if verdict.collapsed]
-    chance = [code(model) for model, verdict in found.verdicts.items() if verdict.at_chance and not verdict.collapsed]
-    sound = [code(model) for model, verdict in found.verdicts.items() if verdict.sound]
+    names: dict[str, list[str]] = {}
+    for model in found.metrics:
+        names.setdefault(state(found, model), []).append(code(model))
+    collapsed = [*names.get(COLLAPSED, []), *names.get(BENT, [])]
     parts = [
         _say(collapsed, "has collapsed", "have collapsed") or "No model has collapsed",
-        _say(chance, "is no better than chance", "are no better than chance"),
-        _say(sound, "is better than chance", "are better than chance"),
+        _say(names.get(CHANCE), "is no better than chance", "are no better than chance"),
+        _say(
+            names.get(ORDER),
+            *(f"{orders} clips better than chance, decisions perhaps not" for orders in ("orders", "order")),
+        ),
+        _say(names.get(BETTER), "is better than chance", "are better than chance"),
     ]
     return "; ".join(filter(None, parts)) + "."
 
 
-def _say(names: list[str], one: str, several: str) -> str:
+def _say(names: list[str] | None, one: str, several: str) -> str:
     *others, last = names or [""]
     return f"{', '.join(others)}{' and ' * bool(others)}{last} {several if others else one}" if last else ""
 
 
-def state(verdict: collapse.Verdict) -> str:
-    """Return in a word what a model is worth."""
+def state(found: Findings, model: str) -> str:
+    """Return in a word what a model is worth; nothing is called better than chance whose interval holds chance."""
+    verdict, accuracy = found.verdicts[model], found.metrics[model]["balanced_accuracy"]
     if verdict.collapsed:
-        return "collapsed" if verdict.at_chance else "collapsed, though its order is of use"
-    return "at chance" if verdict.at_chance else "better than chance"
+        return COLLAPSED if verdict.at_chance else BENT
+    if verdict.at_chance:
+        return CHANCE
+    return BETTER if accuracy["low"] is not None and accuracy["low"] > accuracy["majority"] else ORDER
 
 
 def diagnosis(found: Findings, model: str) -> str:
     """Return how one sees what a model is worth: what it says most, MCC, AUC and the spread of its scores."""
     verdict = found.verdicts[model]
     return (
-        f"{code(model)}: {state(verdict)}. It says {code(verdict.commonest)} for {verdict.commonest_share:.0%} of "
+        f"{code(model)}: {state(found, model)}. It says {code(verdict.commonest)} for {verdict.commonest_share:.0%} of "
         f"the clips (collapsed: from {collapse.COMMONEST_SHARE:.0%}), MCC {verdict.mcc:.2f} (nothing learned: 0), "
-        f"AUC {verdict.roc_auc:.2f} (luck: up to {verdict.chance_auc:.2f}), "
+        f"AUC {estimate(found.metrics[model]['roc_auc']):.2f} (luck: up to {verdict.chance_auc:.2f}), "
         f"scores spread by {verdict.score_std:.2f} (all alike: below {collapse.FLAT_STD})."
     )
 

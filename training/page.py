@@ -54,7 +54,7 @@ def _signs(found: Findings) -> Iterator[dict[str, str]]:
     for model, verdict in found.verdicts.items():
         yield {
             "model": code(model),
-            "state": evidence.state(verdict),
+            "state": evidence.state(found, model),
             "commonest": f"{code(verdict.commonest)}: {verdict.commonest_share:.0%}",
             "mcc": f"{evidence.estimate(found.metrics[model]['mcc']):.2f}",
             "auc": f"{evidence.estimate(found.metrics[model]['roc_auc']):.2f}",

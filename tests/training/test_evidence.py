@@ -14,7 +14,7 @@ def judged(harmful: np.ndarray) -> collapse.Verdict:
     """Return the verdict on scores of clips of which the first half is harmful."""
     half = len(harmful) // 2
     labels = ["harmful"] * half + ["safe"] * (len(harmful) - half)
-    return collapse.judge(labels, np.column_stack([harmful, 1 - harmful]), stand.CLASSES)
+    return collapse.judge(labels, np.column_stack([harmful, 1 - harmful]), stand.CLASSES, np.arange(2 * half))
 
 
 GOOD = judged(np.r_[np.full(30, 0.9), np.full(30, 0.1)])
@@ -23,8 +23,10 @@ DEAD = judged(np.full(60, 0.6))
 BENT = judged(np.r_[np.full(30, 0.95), np.full(30, 0.8)])  # says harmful of all, in a useful order
 
 
-def with_verdicts(found: Findings, **verdicts: collapse.Verdict) -> Findings:
-    one = found.metrics["lite_cnn"]
+def with_verdicts(found: Findings, low: float = 0.6, **verdicts: collapse.Verdict) -> Findings:
+    """Return findings of models with these verdicts, whose balanced accuracy has an interval that begins at `low`."""
+    accuracy = {"value": 0.8, "low": low, "high": 0.9, "majority": 0.5}
+    one = found.metrics["lite_cnn"] | {"balanced_accuracy": accuracy}
     other = dataclasses.replace(found, metrics=dict.fromkeys(verdicts, one))
     other.__dict__["verdicts"] = verdicts  # what `cached_property` would keep
     return other
@@ -43,13 +45,22 @@ def test_the_headline_names_every_model_once(found: Findings, verdicts: dict[str
     assert evidence.headline(with_verdicts(found, **verdicts)) == said
 
 
-def test_a_collapse_with_a_useful_order_is_told_from_a_dead_model() -> None:
-    assert [evidence.state(verdict) for verdict in (GOOD, CHANCE, DEAD, BENT)] == [
+def test_a_collapse_with_a_useful_order_is_told_from_a_dead_model(found: Findings) -> None:
+    known = with_verdicts(found, a=GOOD, b=CHANCE, c=DEAD, d=BENT)
+    assert [evidence.state(known, model) for model in "abcd"] == [
         "better than chance",
         "at chance",
         "collapsed",
         "collapsed, though its order is of use",
     ]
+
+
+def test_no_model_is_called_better_than_chance_whose_interval_holds_chance(found: Findings) -> None:
+    known = with_verdicts(found, low=0.5, a=GOOD, b=CHANCE)
+    assert evidence.headline(known) == (
+        "No model has collapsed; `b` is no better than chance; "
+        "`a` orders clips better than chance, decisions perhaps not."
+    )
 
 
 def test_the_diagnosis_holds_the_signs_of_a_collapse(found: Findings) -> None:
