@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation import collapse, files, params, tables
-from training import bootstrap, curves, metrics
+from training import bootstrap, calibration, curves, metrics, power
 
 TEST = -1
 SHOWN = 3  # clips that an error message names
@@ -26,42 +27,84 @@ class Params(params.Section):
 
 
 def evaluate(
-    outcome: metrics.Outcome, groups: NDArray[np.int64], p: Params, *, classes: tuple[str, ...]
-) -> dict[str, files.Json]:
-    """Return the evidence on one model, nested as `dvc metrics` wants it.
+    outcomes: Mapping[str, metrics.Outcome],
+    nuisance: metrics.Outcome,
+    groups: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    p: Params,
+    *,
+    classes: tuple[str, ...],
+) -> dict[str, dict[str, files.Json]]:
+    """Return the evidence on each model, nested as `dvc metrics` wants it.
 
-    Each metric has its `value`, the ends `low` and `high` of its 95 % interval (see `bootstrap`; the error of the
-    calibration has none), and beside it what a model gets that says the commonest class of every clip (`majority`).
-    A metric of one class also has what a model gets that says the rarest (`minority`).
+    Each metric has its `value`, the ends `low` and `high` of its 95 % interval (see `bootstrap`; errors of calibration
+    have none), and beside it what is to be had without listening: by saying the commonest class of every clip, with its
+    share as probability (`majority`), by saying the rarest (`minority`), and by the measures of the recordings
+    (`nuisance`). Where there are several folds, figures after calibration by other folds have names of their own.
 
     Args:
-        outcome: out-of-sample predictions.
+        outcomes: out-of-sample predictions of each model, of the same clips.
+        nuisance: what the measures of the recordings say of them.
         groups: number of each clip's group, shape (clips,).
+        folds: of each clip, shape (clips,).
         p: the bootstrap.
-        classes: names of the columns of `outcome`.
+        classes: names of the columns of the outcomes.
     """
-    majority, ones = metrics.majority(outcome.truth), np.ones((1, len(groups)))
-    beside = {
-        "majority": metrics.overall(majority, ones) | metrics.by_class(majority, ones, classes),
-        "minority": metrics.by_class(metrics.minority(outcome.truth), ones, classes),
-    }
-    estimates = bootstrap.estimate(
-        lambda weights: metrics.overall(outcome, weights) | metrics.by_class(outcome, weights, classes),
-        groups,
-        p.resamples,
-        seed=p.seed,
-    )
-    evidence: dict[str, dict[str, files.Json]] = {}
-    for key, estimate in estimates.items():
-        figures = asdict(estimate) | {who: float(known[key][0]) for who, known in beside.items() if key in known}
-        evidence.setdefault(key[0], {}).update(figures if len(key) == 1 else {key[1]: figures})
-    evidence["ece"] = {"value": metrics.calibration_error(outcome), "majority": metrics.calibration_error(majority)}
-    verdict = _verdict(outcome, groups, estimates["roc_auc",].low, classes)
-    return {"clips": len(groups), "groups": len(np.unique(groups))} | evidence | verdict
+    truth = nuisance.truth
+    known = {"majority": metrics.majority(truth), "minority": metrics.minority(truth), "nuisance": nuisance}
+    apart = power.detectable([*outcomes.values()], groups, p.resamples, seed=p.seed)
+    found = {}
+    for (model, outcome), difference in zip(outcomes.items(), apart, strict=True):
+        calibrated = calibration.by_other_folds(outcome, folds)
+        figures = _figures(outcome, calibrated, known, groups, p, classes)
+        figures["balanced_accuracy"]["detectable"] = difference
+        auc_low = figures["roc_auc"]["low"]
+        counts = {"clips": len(groups), "groups": len(np.unique(groups))}
+        found[model] = counts | figures | _fitted(outcome, calibrated) | _verdict(outcome, groups, auc_low, classes)
+    return found
+
+
+def _figures(
+    outcome: metrics.Outcome,
+    calibrated: calibration.Calibrated | None,
+    known: Mapping[str, metrics.Outcome],
+    groups: NDArray[np.int64],
+    p: Params,
+    classes: tuple[str, ...],
+) -> dict[str, dict[str, Any]]:
+    """Return each metric, of a class by its name, with interval and baselines."""
+
+    def plain(said: metrics.Outcome, weights: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
+        whole = metrics.overall(said, weights) | metrics.by_confidence(said, weights)
+        return whole | metrics.by_class(said, weights, classes)
+
+    def figures(weights: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
+        return plain(outcome, weights) | (calibrated.figures(weights) if calibrated else {})
+
+    ones = np.ones((1, len(groups)))
+    beside = {who: plain(said, ones) for who, said in known.items()}
+    nested: dict[str, dict[str, Any]] = {}
+    for key, estimate in bootstrap.estimate(figures, groups, p.resamples, seed=p.seed).items():
+        base = (calibration.PLAIN.get(key[0], key[0]), *key[1:])
+        leaf = asdict(estimate) | {who: float(of[base][0]) for who, of in beside.items()}
+        nested.setdefault(key[0], {}).update(leaf if len(key) == 1 else {key[1]: leaf})
+    errors = {who: metrics.calibration_error(said) for who, said in known.items()}
+    nested["ece"] = {"value": metrics.calibration_error(outcome)} | errors
+    if calibrated:
+        nested["ece_calibrated"] = {"value": metrics.calibration_error(calibrated.tempered)} | errors
+    return nested
+
+
+def _fitted(outcome: metrics.Outcome, calibrated: calibration.Calibrated | None) -> dict[str, files.Json]:
+    """Return temperature and threshold by all clips, for whoever uses the model: no figure here rests on them."""
+    if calibrated is None:
+        return {}
+    cut: dict[str, files.Json] = {"threshold": calibration.threshold(outcome)} if calibrated.cut else {}
+    return {"temperature": calibration.temperature(outcome)} | cut
 
 
 def judged(labels: pd.DataFrame, folds: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return clip_id and label of the clips that the models are judged by, sorted.
+    """Return clip_id, label and fold of the clips that the models are judged by, sorted.
 
     These are the labelled clips of the test fold. Without a test fold they are the labelled clips that any of the
     models predicted: predictions are out of fold then, and this is cross-validation.
@@ -70,7 +113,7 @@ def judged(labels: pd.DataFrame, folds: pd.DataFrame, predictions: Mapping[str, 
     predicted = {clip for table in predictions.values() for clip in table["clip_id"]}
     tested = (folds["fold"] == TEST).any()
     chosen = rows["fold"] == TEST if tested else rows["clip_id"].isin(predicted)
-    return rows.loc[chosen, ["clip_id", "label"]].sort_values("clip_id", ignore_index=True)
+    return rows.loc[chosen, ["clip_id", "label", "fold"]].sort_values("clip_id", ignore_index=True)
 
 
 def outcome(
@@ -132,10 +175,11 @@ def _read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
 @click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
 @click.option("--folds", type=click.Path(path_type=Path), required=True, help="The fold of every clip.")
 @click.option("--groups", type=click.Path(path_type=Path), required=True, help="What is resampled together.")
+@click.option("--nuisance", type=click.Path(path_type=Path), required=True, help="What the recorder alone tells.")
 @click.option("--predictions", type=click.Path(path_type=Path), required=True, help="Folder with a table a model.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the metrics go.")
 @click.option("--plots", type=click.Path(path_type=Path), required=True, help="Folder for the plots, one a model.")
-def main(labels: Path, folds: Path, groups: Path, predictions: Path, out: Path, plots: Path) -> None:
+def main(labels: Path, folds: Path, groups: Path, nuisance: Path, predictions: Path, out: Path, plots: Path) -> None:
     """Write the metrics of every model, and the tables to plot."""
     p, classes = Params.load("evaluate"), params.Data.load("data").classes
     predicted = _read_predictions(predictions)
@@ -145,15 +189,12 @@ def main(labels: Path, folds: Path, groups: Path, predictions: Path, out: Path, 
         model: outcome(clips, table, source=predictions / f"{model}.csv", classes=classes)
         for model, table in predicted.items()
     }
-    codes = grouped["group"].factorize()[0]
-    files.write_json({model: evaluate(found, codes, p, classes=classes) for model, found in outcomes.items()}, out)
+    unheard = outcome(clips, tables.read(nuisance, tables.NUISANCE), source=nuisance, classes=classes)
+    codes, fold = grouped["group"].factorize()[0], grouped["fold"].to_numpy()
+    files.write_json(evaluate(outcomes, unheard, codes, fold, p, classes=classes), out)
     for model, found in outcomes.items():
-        tables.write(
-            curves.confusion(clips["clip_id"], found, classes), plots / model / "confusion.csv", curves.CONFUSION
-        )
-        tables.write(curves.roc(found), plots / model / "roc.csv", curves.ROC)
-        tables.write(curves.precision_recall(found), plots / model / "precision_recall.csv", curves.PRECISION_RECALL)
-        tables.write(curves.reliability(found), plots / model / "reliability.csv", curves.RELIABILITY)
+        for table, rows in curves.tables(clips["clip_id"], found, classes):
+            tables.write(rows, plots / model / table.name, table)
     click.echo(f"evaluate: {len(clips)} clips in {grouped['group'].nunique()} groups, models {', '.join(outcomes)}")
 
 
