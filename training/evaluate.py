@@ -16,6 +16,7 @@ from training import bootstrap, calibration, curves, metrics, power
 
 TEST = -1
 SHOWN = 3  # clips that an error message names
+BEYOND = ("beyond_nuisance",)  # key of a figure that stands within another one
 SUM_TOLERANCE = 1e-3  # of the probabilities of a clip, which are rounded in the table
 
 
@@ -79,15 +80,20 @@ def _figures(
         return whole | metrics.by_class(said, weights, classes)
 
     def figures(weights: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
-        return plain(outcome, weights) | (calibrated.figures(weights) if calibrated else {})
+        unheard = metrics.balanced_accuracy(known["nuisance"], weights)
+        beyond = {BEYOND: metrics.balanced_accuracy(outcome, weights) - unheard}
+        return plain(outcome, weights) | beyond | (calibrated.figures(weights) if calibrated else {})
 
     ones = np.ones((1, len(groups)))
     beside = {who: plain(said, ones) for who, said in known.items()}
     nested: dict[str, dict[str, Any]] = {}
-    for key, estimate in bootstrap.estimate(figures, groups, p.resamples, seed=p.seed).items():
+    estimates = bootstrap.estimate(figures, groups, p.resamples, seed=p.seed)
+    beyond = estimates.pop(BEYOND)
+    for key, estimate in estimates.items():
         base = (calibration.PLAIN.get(key[0], key[0]), *key[1:])
         leaf = asdict(estimate) | {who: float(of[base][0]) for who, of in beside.items()}
         nested.setdefault(key[0], {}).update(leaf if len(key) == 1 else {key[1]: leaf})
+    nested["balanced_accuracy"]["beyond_nuisance"] = [beyond.value, beyond.low, beyond.high]
     errors = {who: metrics.calibration_error(said) for who, said in known.items()}
     nested["ece"] = {"value": metrics.calibration_error(outcome)} | errors
     if calibrated:

@@ -35,6 +35,7 @@ def page(found: Findings, causes: Sequence[Cause], audio: Path, *, rate_hz: int)
         headline=evidence.headline(found),
         resolution=evidence.resolution(found),
         judged_by=evidence.judged_by(found),
+        notes=[*evidence.notes(found)],
         signs=[*_signs(found)],
         limits={"commonest": f"{collapse.COMMONEST_SHARE:.0%}", "flat": collapse.FLAT_STD},
         evidence=[*_evidence(found)],

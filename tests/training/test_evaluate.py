@@ -117,6 +117,9 @@ def test_a_perfect_model_leaves_both_baselines_behind() -> None:
     evidence = evidence_on(metrics.Outcome(truth, np.eye(2)[truth]), np.arange(10))
     whole = {"value": 1.0, "low": 1.0, "high": 1.0}
     beside = {"majority": 0.5, "minority": 0.5, "nuisance": pytest.approx(11 / 12)}
+    beyond = evidence["balanced_accuracy"].pop("beyond_nuisance")
+    assert beyond[0] == pytest.approx(1 / 12)
+    assert beyond[1] == 0 < 1 / 12 < beyond[2]  # the one clip that the recorder gets wrong may not be drawn
     assert evidence["balanced_accuracy"] == whole | beside | {"detectable": pytest.approx(np.nan, nan_ok=True)}
     nuisance = {"harmful": pytest.approx(10 / 11), "safe": pytest.approx(8 / 9)}
     assert evidence["f1"] == {

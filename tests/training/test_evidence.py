@@ -93,16 +93,41 @@ def test_no_error_in_few_groups_is_no_proof(found: Findings) -> None:
 
 def test_constant_models_stand_beside_the_others_with_their_own_figures(found: Findings) -> None:
     rows = dict(evidence.rows(found))
-    assert list(rows) == ["`lite_cnn`", "`wav2vec2`", "always `harmful`", "always `safe`"]
+    assert list(rows) == ["`lite_cnn`", "`wav2vec2`", "always `harmful`", "always `safe`", "recorder alone"]
     accuracy = [figures["accuracy"] for figures in rows.values()]
     assert accuracy[0].startswith("0.90 [")
-    assert accuracy[2:] == ["0.60", "0.40"]  # 12 of 20 clips, and 8
+    assert accuracy[2:] == ["0.60", "0.40", "0.55"]  # 12 of 20 clips, 8, and 11 that `stand` has the recorder tell
     assert [rows[name]["recall safe"] for name in ("always `harmful`", "always `safe`")] == ["0.00", "1.00"]
     assert [rows[name]["precision safe"] for name in ("always `harmful`", "always `safe`")] == ["0.00", "0.40"]
-    assert {figures["mcc"] for figures in list(rows.values())[2:]} == {"0.00"}
+    assert {figures["mcc"] for figures in list(rows.values())[2:4]} == {"0.00"}
 
 
 def test_the_test_fold_is_the_judge_where_there_is_one(found: Findings) -> None:
     assert evidence.judged_by(found).startswith("Judged by cross-validation in 3 folds;")
     tested = dataclasses.replace(found, folds=found.folds.assign(fold=-1))
     assert evidence.judged_by(tested).startswith("Judged by the test fold;")
+
+
+def test_the_notes_say_what_the_recorder_gives_away_what_can_be_told_apart_and_how_sure_the_model_is(
+    found: Findings,
+) -> None:
+    unheard, apart, sure = evidence.notes(found)
+    assert "hears only the recorder" in unheard
+    assert "accuracy of 0.50; `lite_cnn` differs by +0.40 [" in unheard
+    assert not unheard.endswith("may know no more.")
+    detectable = found.metrics["lite_cnn"]["balanced_accuracy"]["detectable"]
+    assert f"must move the balanced accuracy of `lite_cnn` by {detectable:.2f} to be told from noise" in apart
+    assert "`lite_cnn` is off by 0.00 (ECE), with a temperature of 1.0 by 0." in sure
+    assert "with a threshold of 0.50 its balanced accuracy is 0.90 [" in sure
+
+
+def test_a_model_whose_lead_on_the_recorder_may_be_nothing_may_know_no_more(found: Findings) -> None:
+    accuracy = found.metrics["lite_cnn"]["balanced_accuracy"] | {
+        "beyond_nuisance": [0.1, -0.05, 0.2],
+        "detectable": None,
+    }
+    one = found.metrics["lite_cnn"] | {"balanced_accuracy": accuracy}
+    tested = {name: figure for name, figure in one.items() if name not in {"temperature", "threshold"}}
+    unheard, sure = evidence.notes(dataclasses.replace(found, metrics={"m": tested}))
+    assert unheard.endswith("`m` differs by +0.10 [-0.05, +0.20] and may know no more.")
+    assert sure.endswith("takes predictions of other folds than the test fold.")
