@@ -81,6 +81,7 @@ def write(count: int, reviews: pd.DataFrame, skill: float) -> None:
         predictions="data/predictions",
         out="reports/metrics.json",
         plots="reports/plots",
+        summary="reports/summary",
     )
 
 

@@ -15,6 +15,7 @@ from curation import collapse, files, params, tables
 from training import bootstrap, calibration, curves, metrics, power
 
 TEST = -1
+ENDS = ("value", "low", "high", "majority", "nuisance", "detectable")
 SHOWN = 3  # clips that an error message names
 BEYOND = ("beyond_nuisance",)  # key of a figure that stands within another one
 SUM_TOLERANCE = 1e-3  # of the probabilities of a clip, which are rounded in the table
@@ -36,7 +37,7 @@ def evaluate(
     *,
     classes: tuple[str, ...],
 ) -> dict[str, dict[str, files.Json]]:
-    """Return the evidence on each model, nested as `dvc metrics` wants it.
+    """Return the evidence on each model.
 
     Each metric has its `value`, the ends `low` and `high` of its 95 % interval (see `bootstrap`; errors of calibration
     have none), and beside it what is to be had without listening: by saying the commonest class of every clip, with its
@@ -109,6 +110,13 @@ def _fitted(outcome: metrics.Outcome, calibrated: calibration.Calibrated | None)
     return {"temperature": calibration.temperature(outcome)} | cut
 
 
+def summary(evidence: Mapping[str, Any]) -> dict[str, files.Json]:
+    """Return the figures of a model that a line of `dvc metrics show` has room for."""
+    accuracy = {f"balanced_accuracy_{end}".removesuffix("_value"): evidence["balanced_accuracy"][end] for end in ENDS}
+    others = {name: evidence[name]["value"] for name in ("roc_auc", "mcc", "ece", "log_loss", "aurc")}
+    return accuracy | others | {name: evidence[name] for name in ("clips", "groups", "collapsed", "at_chance")}
+
+
 def judged(labels: pd.DataFrame, folds: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return clip_id, label and fold of the clips that the models are judged by, sorted.
 
@@ -166,7 +174,7 @@ def _verdict(
         "score_std": verdict.score_std,
         "collapsed": int(verdict.collapsed),
         "at_chance": int(verdict.at_chance),
-        "faults": verdict.faults,  # `dvc metrics` leaves lists out of its tables, which long text would spoil
+        "faults": verdict.faults,
     }
 
 
@@ -184,8 +192,11 @@ def _read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
 @click.option("--nuisance", type=click.Path(path_type=Path), required=True, help="What the recorder alone tells.")
 @click.option("--predictions", type=click.Path(path_type=Path), required=True, help="Folder with a table a model.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the metrics go.")
+@click.option("--summary", "short", type=click.Path(path_type=Path), required=True, help="Folder for the main metrics.")
 @click.option("--plots", type=click.Path(path_type=Path), required=True, help="Folder for the plots, one a model.")
-def main(labels: Path, folds: Path, groups: Path, nuisance: Path, predictions: Path, out: Path, plots: Path) -> None:
+def main(
+    labels: Path, folds: Path, groups: Path, nuisance: Path, predictions: Path, out: Path, short: Path, plots: Path
+) -> None:
     """Write the metrics of every model, and the tables to plot."""
     p, classes = Params.load("evaluate"), params.Data.load("data").classes
     predicted = _read_predictions(predictions)
@@ -197,8 +208,10 @@ def main(labels: Path, folds: Path, groups: Path, nuisance: Path, predictions: P
     }
     unheard = outcome(clips, tables.read(nuisance, tables.NUISANCE), source=nuisance, classes=classes)
     codes, fold = grouped["group"].factorize()[0], grouped["fold"].to_numpy()
-    files.write_json(evaluate(outcomes, unheard, codes, fold, p, classes=classes), out)
+    evidence = evaluate(outcomes, unheard, codes, fold, p, classes=classes)
+    files.write_json(evidence, out)
     for model, found in outcomes.items():
+        files.write_json(summary(evidence[model]), short / f"{model}.json")
         for table, rows in curves.tables(clips["clip_id"], found, classes):
             tables.write(rows, plots / model / table.name, table)
     click.echo(f"evaluate: {len(clips)} clips in {grouped['group'].nunique()} groups, models {', '.join(outcomes)}")

@@ -110,7 +110,7 @@ def _corrected(model: str, measured: Mapping[str, Any]) -> str:
         return f"{moved}, chosen on other folds."
     at = estimate(measured["balanced_accuracy_at_threshold"])
     return (
-        f"{moved}; with a threshold of {measured['threshold']:.2f} its balanced accuracy is {at:.2f}. Both are chosen on "
+        f"{moved}; with a threshold of {measured['threshold']:.2f} its balanced accuracy is {at:.2f}; both chosen on "
         "other folds."
     )
 

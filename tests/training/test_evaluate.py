@@ -176,7 +176,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 ARGUMENTS = [
     *("--labels", "labels.csv", "--folds", "folds.csv", "--groups", "groups.csv", "--predictions", "predictions"),
-    *("--nuisance", "nuisance.csv", "--out", "reports/metrics.json", "--plots", "reports/plots"),
+    *("--nuisance", "nuisance.csv", "--out", "reports/metrics.json", "--summary", "reports/summary"),
+    *("--plots", "reports/plots"),
 ]
 
 
@@ -193,7 +194,12 @@ def test_the_stage_writes_metrics_and_plots_of_every_model_the_same_each_time(pr
     written = {path: path.read_bytes() for path in sorted(Path("reports").rglob("*")) if path.is_file()}
     names = ("abstention", "confusion", "precision_recall", "reliability", "roc")
     plots = [f"reports/plots/{model}/{name}.csv" for model in ("dead", "good") for name in names]
-    assert [str(path) for path in written] == ["reports/metrics.json", *plots]
+    summaries = ["reports/summary/dead.json", "reports/summary/good.json"]
+    assert [str(path) for path in written] == ["reports/metrics.json", *plots, *summaries]
+    shown = json.loads(Path("reports/summary/dead.json").read_text())
+    assert shown["balanced_accuracy"] == evidence["dead"]["balanced_accuracy"]["value"] == 0.5
+    assert shown["balanced_accuracy_nuisance"] == 0.5
+    assert shown["collapsed"] == 1
     run()
     assert {path: path.read_bytes() for path in written} == written
 
