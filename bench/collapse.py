@@ -178,7 +178,7 @@ def moved(found: NDArray[np.float64], label: NDArray[np.str_], fold: NDArray[np.
 def figures(truth: NDArray[np.str_], found: NDArray[np.float64]) -> dict[str, float]:
     """Return what was said of a model then, and what tells that it has collapsed."""
     said = np.array(CLASSES)[found.argmax(axis=1)]
-    verdict = collapse.judge(truth.tolist(), found, CLASSES)
+    verdict = collapse.judge(truth.tolist(), found, CLASSES, np.arange(len(truth)))
     return {
         "accuracy": accuracy_score(truth, said),
         "balanced": balanced_accuracy_score(truth, said),

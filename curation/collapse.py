@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import matthews_corrcoef, recall_score, roc_auc_score
+from scipy.stats import rankdata
+from sklearn.metrics import matthews_corrcoef, recall_score
 
 COMMONEST_SHARE = 0.9  # a healthy model on 60/40 data stays below; on 95/5 data it may not, hence the next one
 SWALLOWED_SHARE = 0.9  # of the clips of all other classes; a healthy model finds more than one in ten of them
 FLAT_STD = 0.03  # standard deviation of the scores; dead networks stay below, under-trained ones do not
-CHANCE_Z = 1.96  # standard errors above 0.5 that chance alone exceeds in 1 of 40 sets
+FEWEST, MOST, SEED = 40, 1000, 0  # shuffles of the labels between groups
+SHUFFLED = 10_000_000  # labels in all, within these limits: where clips are many, `CHANCE_AUC` is above chance
+CHUNK = 1_000_000  # labels in memory at a time
+CHANCE = 0.975  # of the shuffles stay below: chance alone exceeds it in 1 of 40 sets
+NO_ORDER = 0.5  # AUC of random scores
 CHANCE_AUC = 0.55  # up to here scores are useless, however many clips prove that they are not random
 
 
@@ -27,7 +32,8 @@ class Verdict:
     balanced_accuracy: float
     mcc: float  # Matthews' correlation coefficient
     roc_auc: float  # one against the rest, mean of the classes that occur among the labels
-    chance_auc: float  # what chance alone may reach with as many clips of each class
+    chance_auc: float  # what chance alone may reach with such groups
+    auc_low: float  # lower end of the interval of `roc_auc`; NaN: not known
     score_std: float  # standard deviation between clips, of the class where it is largest
 
     @property
@@ -37,8 +43,8 @@ class Verdict:
 
     @property
     def at_chance(self) -> bool:
-        """The order of the scores cannot be told from random, or hardly differs from it."""
-        return self.roc_auc <= self.chance_auc
+        """The order of the scores hardly differs from random, or cannot be told from it by shuffles or interval."""
+        return self.roc_auc <= self.chance_auc or self.auc_low <= NO_ORDER
 
     @property
     def sound(self) -> bool:
@@ -57,7 +63,12 @@ class Verdict:
             ),
             (
                 self.at_chance,
-                f"no better than chance: AUC {self.roc_auc:.2f}, chance alone reaches {self.chance_auc:.2f}",
+                f"no better than chance: AUC {self.roc_auc:.2f}, "
+                + (
+                    f"chance alone reaches {self.chance_auc:.2f}"
+                    if self.roc_auc <= self.chance_auc
+                    else f"its interval begins at {self.auc_low:.2f}"
+                ),
             ),
             (not self.sound and self.score_std < FLAT_STD, f"scores hardly differ: std {self.score_std:.3f}"),
         )
@@ -69,7 +80,14 @@ class Verdict:
         return "; ".join(self.faults)
 
 
-def judge(labels: Sequence[str], probabilities: ArrayLike, classes: Sequence[str]) -> Verdict:
+def judge(
+    labels: Sequence[str],
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    groups: ArrayLike,
+    *,
+    auc_low: float | None = None,
+) -> Verdict:
     """Judge out-of-sample scores by the labels.
 
     F1 and accuracy do not tell a collapsed model from a healthy one: always saying the class of 60 % of the clips
@@ -79,17 +97,20 @@ def judge(labels: Sequence[str], probabilities: ArrayLike, classes: Sequence[str
         labels: label of each clip, shape (clips,); at least two of `classes` occur.
         probabilities: shape (clips, classes); each row sums to 1. The first of equal probabilities is the prediction.
         classes: names of the columns.
+        groups: number or name of each clip's group, shape (clips,): clips of one group are no independent witnesses.
+        auc_low: lower end of the interval of the AUC, where one was estimated.
 
     Raises:
         ValueError: the shapes differ, a label is not in `classes`, only one class occurs, or a number is not finite.
     """
     scores = np.asarray(probabilities, dtype=np.float64)
-    _check(labels, scores, classes)
+    names = np.asarray(groups)
+    _check(labels, scores, classes, names)
     truth = np.array([classes.index(label) for label in labels])
     predicted = scores.argmax(axis=1)
     said = np.bincount(predicted, minlength=len(classes))
     commonest = int(said.argmax())
-    auc, chance_auc = _auc(truth, scores)
+    areas = _areas(truth, scores, np.unique(names, return_inverse=True)[1])
     return Verdict(
         clips=len(truth),
         commonest=classes[commonest],
@@ -99,15 +120,20 @@ def judge(labels: Sequence[str], probabilities: ArrayLike, classes: Sequence[str
         precision=float((truth[predicted == commonest] == commonest).mean()),
         balanced_accuracy=float(recall_score(truth, predicted, average="macro", labels=np.unique(truth))),
         mcc=float(matthews_corrcoef(truth, predicted)),
-        roc_auc=auc,
-        chance_auc=chance_auc,
+        roc_auc=float(areas[0]),
+        chance_auc=max(CHANCE_AUC, float(np.quantile(areas[1:], CHANCE))),
+        auc_low=np.nan if auc_low is None else auc_low,
         score_std=float(scores.std(axis=0).max()),
     )
 
 
-def _check(labels: Sequence[str], scores: NDArray[np.float64], classes: Sequence[str]) -> None:
+def _check(
+    labels: Sequence[str], scores: NDArray[np.float64], classes: Sequence[str], groups: NDArray[np.generic]
+) -> None:
     if scores.shape != (len(labels), len(classes)):
         raise ValueError(f"probabilities have shape {scores.shape}, expected {(len(labels), len(classes))}")
+    if groups.shape != (len(labels),):
+        raise ValueError(f"groups have shape {groups.shape}, expected {(len(labels),)}")
     if not np.isfinite(scores).all():
         raise ValueError("probabilities must be finite")
     if unknown := set(labels) - set(classes):
@@ -116,16 +142,39 @@ def _check(labels: Sequence[str], scores: NDArray[np.float64], classes: Sequence
         raise ValueError(f"labels must hold at least two classes, not {sorted(set(labels))}")
 
 
-def _auc(truth: NDArray[np.int_], scores: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the mean area under the ROC curves, and what chance may reach by the Mann-Whitney test.
+def _areas(truth: NDArray[np.int_], scores: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the mean area under the ROC curves of the classes: by the labels, then by each shuffle of them.
 
-    The means over classes of one-against-rest areas vary less than the mean of their standard errors says, so for
-    more than two classes the second figure is on the safe side. It takes clips as independent.
+    A shuffle gives each group the labels of another one, as many as it has clips, from a random one on and round again.
+    So the copies within a group make chance no smaller than the groups do.
     """
-    areas, errors = [], []
-    for column in np.unique(truth):
-        positive = truth == column
-        n, m = positive.sum(), (~positive).sum()
-        areas.append(roc_auc_score(positive, scores[:, column]))
-        errors.append(np.sqrt((n + m + 1) / (12 * n * m)))
-    return float(np.mean(areas)), max(CHANCE_AUC, float(0.5 + CHANCE_Z * np.mean(errors)))
+    order = np.lexsort((*scores.T, truth, group))  # whatever the order of the clips
+    truth, group = truth[order], group[order]
+    ranks = {column: rankdata(scores[order, column]) for column in np.unique(truth)}
+    size = np.bincount(group)
+    start = size.cumsum() - size
+    place = np.arange(len(group)) - start[group]
+    rng = np.random.default_rng(SEED)
+
+    def shuffled(times: int) -> NDArray[np.int_]:
+        donor = rng.permuted(np.tile(np.arange(len(size)), (times, 1)), axis=1)
+        skipped = rng.integers(size.max(), size=donor.shape)
+        labels: NDArray[np.int_] = truth[start[donor][:, group] + (place + skipped[:, group]) % size[donor][:, group]]
+        return labels
+
+    def areas(labels: NDArray[np.int_]) -> NDArray[np.float64]:
+        mean: NDArray[np.float64] = np.mean([_area(labels == column, rank) for column, rank in ranks.items()], axis=0)
+        return mean
+
+    shuffles, step = int(np.clip(SHUFFLED // len(truth), FEWEST, MOST)), max(1, CHUNK // len(truth))
+    times = (min(step, shuffles - begun) for begun in range(0, shuffles, step))
+    return np.concatenate([areas(truth[None]), *(areas(shuffled(count)) for count in times)])
+
+
+def _area(positive: NDArray[np.bool_], rank: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area for each row of `positive`, by the ranks of the scores; of one class alone, that of no order."""
+    n = positive.sum(axis=1)
+    pairs = n * (positive.shape[1] - n)
+    above = positive @ rank - n * (n + 1) / 2
+    area: NDArray[np.float64] = np.divide(above, pairs, out=np.full(len(pairs), NO_ORDER), where=pairs > 0)
+    return area

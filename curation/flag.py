@@ -30,6 +30,7 @@ def flag(
     labels: pd.DataFrame,
     scores: pd.DataFrame,
     clips: pd.DataFrame,
+    groups: pd.DataFrame,
     points: npt.NDArray[np.float32],
     p: Params,
     *,
@@ -44,6 +45,7 @@ def flag(
         labels: `tables.LABELS`.
         scores: `tables.SCORES`, out of sample.
         clips: `tables.CLIPS`, sorted by clip_id.
+        groups: `tables.GROUPS`.
         points: one feature vector a clip of `clips`, shape (clips, dimensions).
         p: thresholds.
         data: the classes, and the sample rate of the clips.
@@ -52,7 +54,8 @@ def flag(
     wide = scores.pivot_table(index="clip_id", columns="label", values="probability")[list(classes)]
     labelled = labels[labels["label"] != ""].set_index("clip_id")["label"]
     probabilities = wide.loc[labelled.index].to_numpy()
-    verdict = collapse.judge(labelled.tolist(), probabilities, classes)
+    group = groups.set_index("clip_id")["group"].loc[labelled.index]
+    verdict = collapse.judge(labelled.tolist(), probabilities, classes, group)
     found = [look_alike(clips["clip_id"], points, p.neighbours), faulty_sound(clips, p, rate_hz=data.rate_hz)]
     if verdict.sound:
         found.append(mislabelled(labelled, probabilities, classes, p.max_label_share))
@@ -128,16 +131,18 @@ def faulty_sound(clips: pd.DataFrame, p: Params, *, rate_hz: int) -> pd.DataFram
 @click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
 @click.option("--scores", type=click.Path(path_type=Path), required=True, help="Out-of-fold probabilities.")
 @click.option("--clips", type=click.Path(path_type=Path), required=True, help="The clips with their measures.")
+@click.option("--groups", type=click.Path(path_type=Path), required=True, help="What must not be split.")
 @click.option("--features", type=click.Path(path_type=Path), required=True, help="The clips' vectors.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the flags go.")
 @click.option("--verdict", type=click.Path(path_type=Path), required=True, help="Where the verdict on the scores goes.")
-def main(labels: Path, scores: Path, clips: Path, features: Path, out: Path, verdict: Path) -> None:
+def main(labels: Path, scores: Path, clips: Path, groups: Path, features: Path, out: Path, verdict: Path) -> None:
     """Write the clips that deserve doubt, and whether the scores could be trusted to doubt labels."""
     measured = tables.read(clips, tables.CLIPS)
     flags, judged = flag(
         tables.read(labels, tables.LABELS),
         tables.read(scores, tables.SCORES),
         measured,
+        tables.read(groups, tables.GROUPS),
         vectors.read(features).points(measured["clip_id"].tolist()),
         Params.load("flag"),
         data=params.Data.load("data"),

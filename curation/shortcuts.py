@@ -42,8 +42,10 @@ class Params(params.Section):
     seed: int = Field(ge=0)
 
 
-def shortcuts(clips: pd.DataFrame, labels: pd.DataFrame, groups: pd.DataFrame, p: Params) -> pd.DataFrame:
-    """Return `tables.SHORTCUTS`, the most telling measure first.
+def shortcuts(
+    clips: pd.DataFrame, labels: pd.DataFrame, groups: pd.DataFrame, p: Params
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `tables.SHORTCUTS`, the most telling measure first, and what all measures say: `tables.NUISANCE`.
 
     Each measure alone predicts the label by ridge regression on its bins, held out by group. `chance_auc` is what the
     luckiest of all measures stays below in 95 % of shuffles, which give each group the label of another one (Westfall
@@ -63,13 +65,15 @@ def shortcuts(clips: pd.DataFrame, labels: pd.DataFrame, groups: pd.DataFrame, p
     fold = _folds(group, p)
     binned = {name: bins(rows, columns) for name, columns in MEASURES.items()}
     binned[ALL] = pd.concat(binned.values(), axis=1)
-    areas = {name: _areas(bins_.to_numpy(np.float64), drawn, fold) for name, bins_ in binned.items()}
+    said = {name: _said(bins_.to_numpy(np.float64), drawn, fold) for name, bins_ in binned.items()}
+    areas = {name: _areas(of_class, drawn) for name, of_class in said.items()}
     chance = float(np.quantile(np.max([area[1:] for area in areas.values()], axis=0), CHANCE))
     told = [
         {"measure": name, "auc": areas[name][0], "chance_auc": chance} | _example(bins_, rows["label"])
         for name, bins_ in binned.items()
     ]
-    return pd.DataFrame(told).sort_values(["auc", "measure"], ascending=[False, True], ignore_index=True)
+    ranked = pd.DataFrame(told).sort_values(["auc", "measure"], ascending=[False, True], ignore_index=True)
+    return ranked, _probabilities(rows, said[ALL][:, :, 0])
 
 
 def bins(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -104,25 +108,39 @@ def _folds(group: NDArray[np.intp], p: Params) -> NDArray[np.intp]:
     return fold
 
 
-def _areas(x: Floats, drawn: NDArray[np.intp], fold: NDArray[np.intp]) -> Floats:
-    """Return the area under the ROC curve for each column of labels, one class against the rest, mean of the classes.
+def _said(x: Floats, drawn: NDArray[np.intp], fold: NDArray[np.intp]) -> Floats:
+    """Return how much the bins speak for each class, by other folds, shape (classes, clips, 1 + shuffles).
 
-    All columns are solved at once: they share the bins.
+    All columns of labels are solved at once: they share the bins.
     """
+    truth = np.array([drawn == label for label in np.unique(drawn[:, 0])], np.float64)
+    said = np.empty_like(truth)
+    for number in np.unique(fold):
+        known, held_out = fold != number, fold == number
+        target = truth[:, known] - truth[:, known].mean(axis=1, keepdims=True)  # else a fold's share would speak too
+        gram = x[known].T @ x[known] + RIDGE * np.eye(x.shape[1])
+        said[:, held_out] = x[held_out] @ np.linalg.solve(gram, x[known].T @ target)
+    return said
+
+
+def _areas(said: Floats, drawn: NDArray[np.intp]) -> Floats:
+    """Return the area under the ROC curve for each column of labels, one class against the rest, their mean."""
     areas = []
-    for label in np.unique(drawn[:, 0]):
-        truth = (drawn == label).astype(np.float64)
-        said = np.empty_like(truth)
-        for number in np.unique(fold):
-            known, held_out = fold != number, fold == number
-            target = truth[known] - truth[known].mean(axis=0)  # else a fold's share would speak against itself
-            gram = x[known].T @ x[known] + RIDGE * np.eye(x.shape[1])
-            said[held_out] = x[held_out] @ np.linalg.solve(gram, x[known].T @ target)
+    for label, of_class in zip(np.unique(drawn[:, 0]), said, strict=True):
+        truth = drawn == label
         positive = truth.sum(axis=0)
-        above = (rankdata(said.round(9), axis=0) * truth).sum(axis=0) - positive * (positive + 1) / 2
+        above = (rankdata(of_class.round(9), axis=0) * truth).sum(axis=0) - positive * (positive + 1) / 2
         areas.append(above / (positive * (len(truth) - positive)))
     mean: Floats = np.mean(areas, axis=0)
     return mean
+
+
+def _probabilities(rows: pd.DataFrame, said: Floats) -> pd.DataFrame:
+    """Return `tables.NUISANCE` of what speaks for each class, shape (classes, clips): each as likely beforehand."""
+    names = np.unique(rows["label"])
+    odds = np.clip(1 / len(names) + said, 0, 1)
+    wide = pd.DataFrame((odds / odds.sum(axis=0)).T, columns=names).assign(clip_id=rows["clip_id"])
+    return wide.melt("clip_id", var_name="label", value_name="probability")
 
 
 def _example(binned: pd.DataFrame, label: pd.Series) -> dict[str, str | int | float]:
@@ -144,15 +162,17 @@ def _example(binned: pd.DataFrame, label: pd.Series) -> dict[str, str | int | fl
 @click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
 @click.option("--groups", type=click.Path(path_type=Path), required=True, help="What must not be split.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the audit goes.")
-def main(clips: Path, labels: Path, groups: Path, out: Path) -> None:
-    """Write how well each measure of the recording tells the label."""
-    found = shortcuts(
+@click.option("--nuisance", type=click.Path(path_type=Path), required=True, help="Where what all measures say goes.")
+def main(clips: Path, labels: Path, groups: Path, out: Path, nuisance: Path) -> None:
+    """Write how well each measure of the recording tells the label, and what all of them say of each clip."""
+    found, said = shortcuts(
         tables.read(clips, tables.CLIPS),
         tables.read(labels, tables.LABELS),
         tables.read(groups, tables.GROUPS),
         Params.load("shortcuts"),
     )
     tables.write(found, out, tables.SHORTCUTS)
+    tables.write(said, nuisance, tables.NUISANCE)
     best = found.iloc[0]
     click.echo(f"shortcuts: {best['measure']} tells most, AUC {best['auc']:.2f}; luck reaches {best['chance_auc']:.2f}")
 

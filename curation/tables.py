@@ -201,6 +201,14 @@ SHORTCUTS = Table(
         "share": Column("float", "how many of them are of this class"),
     },
 )
+NUISANCE = Table(
+    "nuisance.csv",
+    SCORES.key,
+    {**SCORES.columns}
+    | {
+        "probability": Column("float", "by all measures of the recording together, held out by group; sums to 1 a clip")
+    },
+)
 ABLATIONS = Table(
     "ablations.csv",
     ("what", "share"),

@@ -220,11 +220,12 @@ def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path, stag
 
 def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -> None:
     files = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
-    for shown in (files["reports/metrics.json"]["data"], files["reports/shifts.json"]["data"]):
-        assert set(shown) == {"lite_cnn", "wav2vec2"}
+    assert set(files) == {"reports/shifts.json", "reports/summary/lite_cnn.json", "reports/summary/wav2vec2.json"}
+    assert 0 < files["reports/summary/lite_cnn.json"]["data"]["balanced_accuracy"] <= 1
+    assert set(files["reports/shifts.json"]["data"]) == {"lite_cnn", "wav2vec2"}
     run(project, "dvc", "plots", "show", "--out", "plots")
     page = (project / "plots/index.html").read_text()
-    assert all(name in page for name in ("confusion", "roc", "precision_recall", "reliability"))
+    assert all(name in page for name in ("abstention", "confusion", "roc", "precision_recall", "reliability"))
     assert "Balanced accuracy of the changed clips" in page
     run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample")
     listed = tables.read(project / "data/train.csv", tables.TRAIN)

@@ -74,7 +74,15 @@ def write(count: int, reviews: pd.DataFrame, skill: float) -> None:
     long = predictions.melt("clip_id", var_name="label", value_name="probability")
     tables.write(long, Path("data/predictions/cnn.csv"), tables.PREDICTIONS)
     data = {name: f"data/{name}.csv" for name in ("labels", "folds", "groups")}
-    stage(evaluate.main, **data, predictions="data/predictions", out="reports/metrics.json", plots="reports/plots")
+    stage(
+        evaluate.main,
+        **data,
+        nuisance="data/predictions/cnn.csv",
+        predictions="data/predictions",
+        out="reports/metrics.json",
+        plots="reports/plots",
+        summary="reports/summary",
+    )
 
 
 def commit(message: str) -> None:

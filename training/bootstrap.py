@@ -56,9 +56,16 @@ def estimate(
         seed: of the resamples.
     """
     once = figures(np.ones((1, len(groups))))
-    drawn = _collect(figures, _draws(groups, resamples, np.random.default_rng(seed)))
+    resampled = drawn(figures, groups, resamples, seed=seed)
     left_out = _collect(figures, _jackknife(groups))
-    return {key: _bca(float(value[0]), drawn[key], left_out[key]) for key, value in once.items()}
+    return {key: _bca(float(value[0]), resampled[key], left_out[key]) for key, value in once.items()}
+
+
+def drawn(
+    figures: Callable[[Floats], Mapping[Key, Floats]], groups: NDArray[np.int64], resamples: int, *, seed: int
+) -> dict[Key, Floats]:
+    """Return each figure of each resample, shape (resamples,); the arguments are those of `estimate`."""
+    return _collect(figures, _draws(groups, resamples, np.random.default_rng(seed)))
 
 
 def _draws(groups: NDArray[np.int64], resamples: int, rng: np.random.Generator) -> Iterator[Floats]:

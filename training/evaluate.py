@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation import collapse, files, params, tables
-from training import bootstrap, curves, metrics
+from training import bootstrap, calibration, curves, metrics, power
 
 TEST = -1
+ENDS = ("value", "low", "high", "majority", "nuisance", "detectable")
 SHOWN = 3  # clips that an error message names
+BEYOND = ("beyond_nuisance",)  # key of a figure that stands within another one
 SUM_TOLERANCE = 1e-3  # of the probabilities of a clip, which are rounded in the table
 
 
@@ -26,41 +29,96 @@ class Params(params.Section):
 
 
 def evaluate(
-    outcome: metrics.Outcome, groups: NDArray[np.int64], p: Params, *, classes: tuple[str, ...]
-) -> dict[str, files.Json]:
-    """Return the evidence on one model, nested as `dvc metrics` wants it.
+    outcomes: Mapping[str, metrics.Outcome],
+    nuisance: metrics.Outcome,
+    groups: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    p: Params,
+    *,
+    classes: tuple[str, ...],
+) -> dict[str, dict[str, files.Json]]:
+    """Return the evidence on each model.
 
-    Each metric has its `value`, the ends `low` and `high` of its 95 % interval (see `bootstrap`; the error of the
-    calibration has none), and beside it what a model gets that says the commonest class of every clip (`majority`).
-    A metric of one class also has what a model gets that says the rarest (`minority`).
+    Each metric has its `value`, the ends `low` and `high` of its 95 % interval (see `bootstrap`; errors of calibration
+    have none), and beside it what is to be had without listening: by saying the commonest class of every clip, with its
+    share as probability (`majority`), by saying the rarest (`minority`), and by the measures of the recordings
+    (`nuisance`). Where there are several folds, figures after calibration by other folds have names of their own.
 
     Args:
-        outcome: out-of-sample predictions.
+        outcomes: out-of-sample predictions of each model, of the same clips.
+        nuisance: what the measures of the recordings say of them.
         groups: number of each clip's group, shape (clips,).
+        folds: of each clip, shape (clips,).
         p: the bootstrap.
-        classes: names of the columns of `outcome`.
+        classes: names of the columns of the outcomes.
     """
-    majority, ones = metrics.majority(outcome.truth), np.ones((1, len(groups)))
-    beside = {
-        "majority": metrics.overall(majority, ones) | metrics.by_class(majority, ones, classes),
-        "minority": metrics.by_class(metrics.minority(outcome.truth), ones, classes),
-    }
-    estimates = bootstrap.estimate(
-        lambda weights: metrics.overall(outcome, weights) | metrics.by_class(outcome, weights, classes),
-        groups,
-        p.resamples,
-        seed=p.seed,
-    )
-    evidence: dict[str, dict[str, files.Json]] = {}
+    truth = nuisance.truth
+    known = {"majority": metrics.majority(truth), "minority": metrics.minority(truth), "nuisance": nuisance}
+    apart = power.detectable([*outcomes.values()], groups, p.resamples, seed=p.seed)
+    found = {}
+    for (model, outcome), difference in zip(outcomes.items(), apart, strict=True):
+        calibrated = calibration.by_other_folds(outcome, folds)
+        figures = _figures(outcome, calibrated, known, groups, p, classes)
+        figures["balanced_accuracy"]["detectable"] = difference
+        auc_low = figures["roc_auc"]["low"]
+        counts = {"clips": len(groups), "groups": len(np.unique(groups))}
+        found[model] = counts | figures | _fitted(outcome, calibrated) | _verdict(outcome, groups, auc_low, classes)
+    return found
+
+
+def _figures(
+    outcome: metrics.Outcome,
+    calibrated: calibration.Calibrated | None,
+    known: Mapping[str, metrics.Outcome],
+    groups: NDArray[np.int64],
+    p: Params,
+    classes: tuple[str, ...],
+) -> dict[str, dict[str, Any]]:
+    """Return each metric, of a class by its name, with interval and baselines."""
+
+    def plain(said: metrics.Outcome, weights: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
+        whole = metrics.overall(said, weights) | metrics.by_confidence(said, weights)
+        return whole | metrics.by_class(said, weights, classes)
+
+    def figures(weights: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
+        unheard = metrics.balanced_accuracy(known["nuisance"], weights)
+        beyond = {BEYOND: metrics.balanced_accuracy(outcome, weights) - unheard}
+        return plain(outcome, weights) | beyond | (calibrated.figures(weights) if calibrated else {})
+
+    ones = np.ones((1, len(groups)))
+    beside = {who: plain(said, ones) for who, said in known.items()}
+    nested: dict[str, dict[str, Any]] = {}
+    estimates = bootstrap.estimate(figures, groups, p.resamples, seed=p.seed)
+    beyond = estimates.pop(BEYOND)
     for key, estimate in estimates.items():
-        figures = asdict(estimate) | {who: float(known[key][0]) for who, known in beside.items() if key in known}
-        evidence.setdefault(key[0], {}).update(figures if len(key) == 1 else {key[1]: figures})
-    evidence["ece"] = {"value": metrics.calibration_error(outcome), "majority": metrics.calibration_error(majority)}
-    return {"clips": len(groups), "groups": len(np.unique(groups))} | evidence | _verdict(outcome, classes)
+        base = (calibration.PLAIN.get(key[0], key[0]), *key[1:])
+        leaf = asdict(estimate) | {who: float(of[base][0]) for who, of in beside.items()}
+        nested.setdefault(key[0], {}).update(leaf if len(key) == 1 else {key[1]: leaf})
+    nested["balanced_accuracy"]["beyond_nuisance"] = [beyond.value, beyond.low, beyond.high]
+    errors = {who: metrics.calibration_error(said) for who, said in known.items()}
+    nested["ece"] = {"value": metrics.calibration_error(outcome)} | errors
+    if calibrated:
+        nested["ece_calibrated"] = {"value": metrics.calibration_error(calibrated.tempered)} | errors
+    return nested
+
+
+def _fitted(outcome: metrics.Outcome, calibrated: calibration.Calibrated | None) -> dict[str, files.Json]:
+    """Return temperature and threshold by all clips, for whoever uses the model: no figure here rests on them."""
+    if calibrated is None:
+        return {}
+    cut: dict[str, files.Json] = {"threshold": calibration.threshold(outcome)} if calibrated.cut else {}
+    return {"temperature": calibration.temperature(outcome)} | cut
+
+
+def summary(evidence: Mapping[str, Any]) -> dict[str, files.Json]:
+    """Return the figures of a model that a line of `dvc metrics show` has room for."""
+    accuracy = {f"balanced_accuracy_{end}".removesuffix("_value"): evidence["balanced_accuracy"][end] for end in ENDS}
+    others = {name: evidence[name]["value"] for name in ("roc_auc", "mcc", "ece", "log_loss", "aurc")}
+    return accuracy | others | {name: evidence[name] for name in ("clips", "groups", "collapsed", "at_chance")}
 
 
 def judged(labels: pd.DataFrame, folds: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return clip_id and label of the clips that the models are judged by, sorted.
+    """Return clip_id, label and fold of the clips that the models are judged by, sorted.
 
     These are the labelled clips of the test fold. Without a test fold they are the labelled clips that any of the
     models predicted: predictions are out of fold then, and this is cross-validation.
@@ -69,7 +127,7 @@ def judged(labels: pd.DataFrame, folds: pd.DataFrame, predictions: Mapping[str, 
     predicted = {clip for table in predictions.values() for clip in table["clip_id"]}
     tested = (folds["fold"] == TEST).any()
     chosen = rows["fold"] == TEST if tested else rows["clip_id"].isin(predicted)
-    return rows.loc[chosen, ["clip_id", "label"]].sort_values("clip_id", ignore_index=True)
+    return rows.loc[chosen, ["clip_id", "label", "fold"]].sort_values("clip_id", ignore_index=True)
 
 
 def outcome(
@@ -106,14 +164,17 @@ def _few(clips: list[str]) -> str:
     return ", ".join(clips[:SHOWN]) + (f" and {len(clips) - SHOWN} more" if len(clips) > SHOWN else "")
 
 
-def _verdict(outcome: metrics.Outcome, classes: tuple[str, ...]) -> dict[str, files.Json]:
-    verdict = collapse.judge([classes[column] for column in outcome.truth], outcome.probabilities, classes)
+def _verdict(
+    outcome: metrics.Outcome, groups: NDArray[np.int64], auc_low: float, classes: tuple[str, ...]
+) -> dict[str, files.Json]:
+    labels = [classes[column] for column in outcome.truth]
+    verdict = collapse.judge(labels, outcome.probabilities, classes, groups, auc_low=auc_low)
     return {
         "commonest_share": verdict.commonest_share,
         "score_std": verdict.score_std,
         "collapsed": int(verdict.collapsed),
         "at_chance": int(verdict.at_chance),
-        "faults": verdict.faults,  # `dvc metrics` leaves lists out of its tables, which long text would spoil
+        "faults": verdict.faults,
     }
 
 
@@ -128,10 +189,14 @@ def _read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
 @click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
 @click.option("--folds", type=click.Path(path_type=Path), required=True, help="The fold of every clip.")
 @click.option("--groups", type=click.Path(path_type=Path), required=True, help="What is resampled together.")
+@click.option("--nuisance", type=click.Path(path_type=Path), required=True, help="What the recorder alone tells.")
 @click.option("--predictions", type=click.Path(path_type=Path), required=True, help="Folder with a table a model.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the metrics go.")
+@click.option("--summary", "short", type=click.Path(path_type=Path), required=True, help="Folder for the main metrics.")
 @click.option("--plots", type=click.Path(path_type=Path), required=True, help="Folder for the plots, one a model.")
-def main(labels: Path, folds: Path, groups: Path, predictions: Path, out: Path, plots: Path) -> None:
+def main(
+    labels: Path, folds: Path, groups: Path, nuisance: Path, predictions: Path, out: Path, short: Path, plots: Path
+) -> None:
     """Write the metrics of every model, and the tables to plot."""
     p, classes = Params.load("evaluate"), params.Data.load("data").classes
     predicted = _read_predictions(predictions)
@@ -141,15 +206,14 @@ def main(labels: Path, folds: Path, groups: Path, predictions: Path, out: Path, 
         model: outcome(clips, table, source=predictions / f"{model}.csv", classes=classes)
         for model, table in predicted.items()
     }
-    codes = grouped["group"].factorize()[0]
-    files.write_json({model: evaluate(found, codes, p, classes=classes) for model, found in outcomes.items()}, out)
+    unheard = outcome(clips, tables.read(nuisance, tables.NUISANCE), source=nuisance, classes=classes)
+    codes, fold = grouped["group"].factorize()[0], grouped["fold"].to_numpy()
+    evidence = evaluate(outcomes, unheard, codes, fold, p, classes=classes)
+    files.write_json(evidence, out)
     for model, found in outcomes.items():
-        tables.write(
-            curves.confusion(clips["clip_id"], found, classes), plots / model / "confusion.csv", curves.CONFUSION
-        )
-        tables.write(curves.roc(found), plots / model / "roc.csv", curves.ROC)
-        tables.write(curves.precision_recall(found), plots / model / "precision_recall.csv", curves.PRECISION_RECALL)
-        tables.write(curves.reliability(found), plots / model / "reliability.csv", curves.RELIABILITY)
+        files.write_json(summary(evidence[model]), short / f"{model}.json")
+        for table, rows in curves.tables(clips["clip_id"], found, classes):
+            tables.write(rows, plots / model / table.name, table)
     click.echo(f"evaluate: {len(clips)} clips in {grouped['group'].nunique()} groups, models {', '.join(outcomes)}")
 
 

@@ -11,6 +11,8 @@ from training.bootstrap import Estimate
 from training.findings import Findings
 
 WIDE = 0.2  # from end to end; an interval as wide tells a good model from a poor one no more
+COLLAPSED, BENT = "collapsed", "collapsed, though its order is of use"
+CHANCE, ORDER, BETTER = "at chance", "better than chance in its order alone", "better than chance"
 MISSED = 0.05  # how often a share of wrong groups goes unseen that one must still reckon with
 WHOLE = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "mcc": "MCC", "roc_auc": "AUC"}
 OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
@@ -18,36 +20,44 @@ OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 def headline(found: Findings) -> str:
     """Return in one sentence whether any model has collapsed, and whether any is better than chance."""
-    collapsed = [code(model) for model, verdict in found.verdicts.items() if verdict.collapsed]
-    chance = [code(model) for model, verdict in found.verdicts.items() if verdict.at_chance and not verdict.collapsed]
-    sound = [code(model) for model, verdict in found.verdicts.items() if verdict.sound]
+    names: dict[str, list[str]] = {}
+    for model in found.metrics:
+        names.setdefault(state(found, model), []).append(code(model))
+    collapsed = [*names.get(COLLAPSED, []), *names.get(BENT, [])]
     parts = [
         _say(collapsed, "has collapsed", "have collapsed") or "No model has collapsed",
-        _say(chance, "is no better than chance", "are no better than chance"),
-        _say(sound, "is better than chance", "are better than chance"),
+        _say(names.get(CHANCE), "is no better than chance", "are no better than chance"),
+        _say(
+            names.get(ORDER),
+            *(f"{orders} clips better than chance, decisions perhaps not" for orders in ("orders", "order")),
+        ),
+        _say(names.get(BETTER), "is better than chance", "are better than chance"),
     ]
     return "; ".join(filter(None, parts)) + "."
 
 
-def _say(names: list[str], one: str, several: str) -> str:
+def _say(names: list[str] | None, one: str, several: str) -> str:
     *others, last = names or [""]
     return f"{', '.join(others)}{' and ' * bool(others)}{last} {several if others else one}" if last else ""
 
 
-def state(verdict: collapse.Verdict) -> str:
-    """Return in a word what a model is worth."""
+def state(found: Findings, model: str) -> str:
+    """Return in a word what a model is worth; nothing is called better than chance whose interval holds chance."""
+    verdict, accuracy = found.verdicts[model], found.metrics[model]["balanced_accuracy"]
     if verdict.collapsed:
-        return "collapsed" if verdict.at_chance else "collapsed, though its order is of use"
-    return "at chance" if verdict.at_chance else "better than chance"
+        return COLLAPSED if verdict.at_chance else BENT
+    if verdict.at_chance:
+        return CHANCE
+    return BETTER if accuracy["low"] is not None and accuracy["low"] > accuracy["majority"] else ORDER
 
 
 def diagnosis(found: Findings, model: str) -> str:
     """Return how one sees what a model is worth: what it says most, MCC, AUC and the spread of its scores."""
     verdict = found.verdicts[model]
     return (
-        f"{code(model)}: {state(verdict)}. It says {code(verdict.commonest)} for {verdict.commonest_share:.0%} of "
+        f"{code(model)}: {state(found, model)}. It says {code(verdict.commonest)} for {verdict.commonest_share:.0%} of "
         f"the clips (collapsed: from {collapse.COMMONEST_SHARE:.0%}), MCC {verdict.mcc:.2f} (nothing learned: 0), "
-        f"AUC {verdict.roc_auc:.2f} (luck: up to {verdict.chance_auc:.2f}), "
+        f"AUC {estimate(found.metrics[model]['roc_auc']):.2f} (luck: up to {verdict.chance_auc:.2f}), "
         f"scores spread by {verdict.score_std:.2f} (all alike: below {collapse.FLAT_STD})."
     )
 
@@ -71,13 +81,47 @@ def resolution(found: Findings) -> str:
     )
 
 
+def notes(found: Findings) -> Iterator[str]:
+    """Yield in words what the table does not tell of the best model: beside whom, how fine, how sure of itself."""
+    model = best(found)
+    measured = found.metrics[model]
+    accuracy = measured["balanced_accuracy"]
+    beyond = estimate(dict(zip(("value", "low", "high"), accuracy["beyond_nuisance"], strict=True)))
+    yield (
+        "A classifier that hears only the recorder (level, bandwidth, length, codec ...) has a balanced accuracy "
+        f"of {accuracy['nuisance']:.2f}; {code(model)} differs by {beyond:+.2f}"
+        f"{'' if beyond.low > 0 else ' and may know no more'}."
+    )
+    if accuracy["detectable"] is not None:
+        yield (
+            f"A change must move the balanced accuracy of {code(model)} by {accuracy['detectable']:.2f} to be told "
+            "from noise in four of five cases."
+        )
+    yield _corrected(model, measured)
+
+
+def _corrected(model: str, measured: Mapping[str, Any]) -> str:
+    """Return how far confidence is off, and what correction by other folds makes of it and of the threshold."""
+    off = f"The confidence of {code(model)} is off by {measured['ece']['value']:.2f} (ECE)"
+    if "temperature" not in measured:
+        return f"{off}. To correct it, and to choose a threshold, takes predictions of other folds than the test fold."
+    moved = f"{off}, with a temperature of {measured['temperature']:.1f} by {measured['ece_calibrated']['value']:.2f}"
+    if "threshold" not in measured:
+        return f"{moved}, chosen on other folds."
+    at = estimate(measured["balanced_accuracy_at_threshold"])
+    return (
+        f"{moved}; with a threshold of {measured['threshold']:.2f} its balanced accuracy is {at:.2f}; both chosen on "
+        "other folds."
+    )
+
+
 def best(found: Findings) -> str:
     """Return the model with the highest balanced accuracy."""
     return max(found.metrics, key=lambda model: found.metrics[model]["balanced_accuracy"]["value"])
 
 
 def rows(found: Findings) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each model, then the constant ones, with its figures as text by metric, of a class by (metric, class)."""
+    """Yield each model, then those that do not listen, with its figures as text by metric, or by metric and class."""
     for model, measured in found.metrics.items():
         figures = {name: f"{estimate(measured[name]):.2f}" for name in WHOLE}
         yield (
@@ -85,14 +129,11 @@ def rows(found: Findings) -> Iterator[tuple[str, dict[str, str]]]:
             figures | {f"{name} {label}": f"{estimate(value):.2f}" for name, label, value in _of_classes(measured)},
         )
     any_model = next(iter(found.metrics.values()))  # all are judged by the same clips
-    truth = next(iter(found.plots.values()))["confusion"]["actual"]
-    for baseline in ("majority", "minority"):
-        said = next(label for label, recall in any_model["recall"].items() if recall[baseline] == 1)
-        # for all but accuracy it is the same which class a constant model says
-        figures = {name: f"{any_model[name]['majority']:.2f}" for name in WHOLE}
-        figures["accuracy"] = f"{(truth == said).mean():.2f}"
+    for baseline in ("majority", "minority", "nuisance"):
+        said = [label for label, recall in any_model["recall"].items() if recall[baseline] == 1]
+        figures = {name: f"{any_model[name][baseline]:.2f}" for name in WHOLE}
         yield (
-            f"always {code(said)}",
+            "recorder alone" if baseline == "nuisance" else f"always {code(said[0])}",
             figures | {f"{name} {label}": f"{value[baseline]:.2f}" for name, label, value in _of_classes(any_model)},
         )
 

@@ -112,7 +112,10 @@ class Findings:
     def _judge(self, model: str) -> collapse.Verdict:
         truth = self.plots[model]["confusion"].set_index("clip_id")["actual"]
         wide = self.predictions[model].pivot_table(index="clip_id", columns="label", values="probability")
-        return collapse.judge(truth.tolist(), wide.loc[truth.index, list(self.classes)].to_numpy(), self.classes)
+        scores = wide.loc[truth.index, list(self.classes)].to_numpy()
+        group = self.groups.set_index("clip_id")["group"].loc[truth.index]
+        auc_low = self.metrics[model]["roc_auc"]["low"]
+        return collapse.judge(truth.tolist(), scores, self.classes, group, auc_low=auc_low)
 
     @property
     def tested(self) -> bool:

@@ -21,7 +21,9 @@ def insights(found: Findings, causes: Sequence[Cause]) -> str:
         "\n".join(f"- {evidence.diagnosis(found, model)}" for model in found.metrics),
         "## Evidence",
         _evidence(found),
-        f"- {evidence.resolution(found)}\n- {evidence.judged_by(found)}",
+        "\n".join(
+            f"- {line}" for line in (evidence.resolution(found), *evidence.notes(found), evidence.judged_by(found))
+        ),
         "## Likely causes",
         "\n".join(f"- {line}" for line in _causes(causes)),
         "## What to do next",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+FLOOR = float(np.finfo(np.float32).eps)  # of a probability in a logarithm: what models compute with, next to 1
 ECE_BINS = 10  # of equal width in confidence, after Guo et al. 2017, https://proceedings.mlr.press/v70/guo17a.html
 
 
@@ -46,19 +47,49 @@ def overall(outcome: Outcome, weights: Floats) -> dict[tuple[str, ...], Floats]:
     """
     table = confusion(outcome, weights)
     classes = table.shape[1]
-    recalls = _ratio(np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2))
     curves = [_areas(outcome.truth == column, outcome.probabilities[:, column], weights) for column in range(classes)]
     areas, precisions = np.array(curves).transpose(1, 0, 2)
     onehot = np.eye(classes)[outcome.truth]
     figures = {
         "accuracy": _mean(outcome.predicted == outcome.truth, weights),
-        "balanced_accuracy": recalls.mean(axis=1),
+        "balanced_accuracy": balanced_accuracy(outcome, weights),
         "mcc": _mcc(table),
         "roc_auc": areas.mean(axis=0),
         "average_precision": precisions[0] if classes == 2 else precisions.mean(axis=0),
         "brier": _mean(((outcome.probabilities - onehot) ** 2).sum(axis=1), weights),
     }
     return {(name,): figure for name, figure in figures.items()}
+
+
+def balanced_accuracy(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the mean over the classes of the share found, shape (resamples,), NaN where a class has no weight."""
+    table = confusion(outcome, weights)
+    mean: Floats = _ratio(np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2)).mean(axis=1)
+    return mean
+
+
+def by_confidence(outcome: Outcome, weights: Floats) -> dict[tuple[str, ...], Floats]:
+    """Return what the probabilities are worth, each figure by its name in a tuple, shape (resamples,); lower is better.
+
+    `log_loss` is the mean of -ln of the probability of the label. `aurc` is the area under the risk-coverage curve
+    (Geifman, Uziel and El-Yaniv 2019, https://arxiv.org/abs/1805.08206): the share of errors among the clips that the
+    model answers, mean over how many these are, the most confident first. One whose confidence tells nothing about its
+    errors has its error rate.
+    """
+    own = log_probabilities(outcome.probabilities)[np.arange(len(outcome.truth)), outcome.truth]
+    order = np.argsort(-outcome.confidence, kind="stable")
+    starts = np.flatnonzero(np.diff(outcome.confidence[order], prepend=np.inf))  # clips of equal confidence go together
+    drawn = weights[:, order]
+    every = np.add.reduceat(drawn, starts, axis=1)
+    wrong = np.add.reduceat(drawn * (outcome.predicted != outcome.truth)[order], starts, axis=1)
+    risk = np.nan_to_num(_ratio(wrong.cumsum(axis=1), every.cumsum(axis=1)))
+    return {("log_loss",): _mean(-own, weights), ("aurc",): (every * risk).sum(axis=1) / weights.sum(axis=1)}
+
+
+def log_probabilities(probabilities: Floats) -> Floats:
+    """Return the logarithms, of probabilities below `FLOOR` that of `FLOOR`."""
+    logs: Floats = np.log(np.maximum(probabilities, FLOOR))
+    return logs
 
 
 def by_class(outcome: Outcome, weights: Floats, classes: Sequence[str]) -> dict[tuple[str, ...], Floats]:

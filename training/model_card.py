@@ -68,7 +68,7 @@ def model_card(model: Model, found: Dataset, stated: Stated, version: str, *, co
         "predicted by weights that had seen neither it nor its group.",
         _evidence(model),
         "In brackets: 95 % intervals from resampled groups; one without width says that no resample differed, which is "
-        "no proof. `brier` and `ece` are better when lower.",
+        "no proof. `brier`, `log_loss`, `aurc` and `ece` are better when lower.",
         "## Limits",
         "\n".join(f"- {limit}" for limit in _limits(model, found)),
         "## Training",

@@ -35,6 +35,7 @@ def page(found: Findings, causes: Sequence[Cause], audio: Path, *, rate_hz: int)
         headline=evidence.headline(found),
         resolution=evidence.resolution(found),
         judged_by=evidence.judged_by(found),
+        notes=[*evidence.notes(found)],
         signs=[*_signs(found)],
         limits={"commonest": f"{collapse.COMMONEST_SHARE:.0%}", "flat": collapse.FLAT_STD},
         evidence=[*_evidence(found)],
@@ -54,7 +55,7 @@ def _signs(found: Findings) -> Iterator[dict[str, str]]:
     for model, verdict in found.verdicts.items():
         yield {
             "model": code(model),
-            "state": evidence.state(verdict),
+            "state": evidence.state(found, model),
             "commonest": f"{code(verdict.commonest)}: {verdict.commonest_share:.0%}",
             "mcc": f"{evidence.estimate(found.metrics[model]['mcc']):.2f}",
             "auc": f"{evidence.estimate(found.metrics[model]['roc_auc']):.2f}",

@@ -44,6 +44,10 @@ def score_table(labels: pd.Series, probabilities: np.ndarray) -> pd.DataFrame:
     return wide.melt("clip_id", var_name="label", value_name="probability")
 
 
+def own_groups(labels: pd.Series) -> pd.DataFrame:
+    return rows.table(tables.GROUPS, *({"clip_id": name, "group": name} for name in labels.index))
+
+
 def test_planted_flips_are_flagged_with_the_right_suggestion_and_nothing_else_is() -> None:
     labels, probabilities = two_classes(100, flipped=[0, 3, 41, 78])
     found = flag.mislabelled(labels, probabilities, CLASSES, 1.0).set_index("clip_id")
@@ -76,6 +80,7 @@ def test_scores_of_a_collapsed_model_flag_no_label_and_the_verdict_says_why() ->
         labels.rename_axis("clip_id").rename("label").reset_index(),
         score_table(labels, np.column_stack([harmful, 1 - harmful])),
         clips(**{str(name): {} for name in labels.index}),
+        own_groups(labels),
         points,
         PARAMS,
         data=DATA,
@@ -94,6 +99,7 @@ def test_flags_carry_the_label_they_doubt_and_unlabelled_clips_are_not_doubted()
         table,
         score_table(labels, probabilities),
         clips(**{str(name): {} for name in labels.index}),
+        own_groups(labels),
         points,
         PARAMS,
         data=DATA,

@@ -28,9 +28,13 @@ def label() -> list[str]:
     return [("harmful", "safe")[number // 2 % 2] for number in range(80)]
 
 
+def audit(*corpus: pd.DataFrame) -> pd.DataFrame:
+    return shortcuts.shortcuts(*corpus, P)[0]
+
+
 def test_a_measure_that_tells_the_label_is_named_first_with_its_clips() -> None:
     mostly = ["mp3" if name == "harmful" and number >= 16 else "wav" for number, name in enumerate(label())]
-    found = shortcuts.shortcuts(*corpus(codec=mostly), P)
+    found = audit(*corpus(codec=mostly))
     assert found.loc[0, "measure"] == "codec"
     assert found.loc[0, "auc"] > 0.85 > found.loc[0, "chance_auc"]
     named = found.set_index("measure").loc["codec", ["where", "label", "clips", "share"]].tolist()
@@ -39,23 +43,23 @@ def test_a_measure_that_tells_the_label_is_named_first_with_its_clips() -> None:
 
 def test_values_that_lie_apart_on_both_sides_are_found() -> None:
     safe_between = [(-1.0) ** (number // 4) if name == "harmful" else 0.0 for number, name in enumerate(label())]
-    found = shortcuts.shortcuts(*corpus(dc_offset=safe_between), P).set_index("measure")
+    found = audit(*corpus(dc_offset=safe_between)).set_index("measure")
     assert found.loc["dc_offset", "auc"] > 0.95
 
 
 def test_luck_is_called_a_shortcut_in_few_of_many_corpora() -> None:
-    best = [shortcuts.shortcuts(*corpus(seed), P).iloc[0] for seed in range(30)]
+    best = [audit(*corpus(seed)).iloc[0] for seed in range(30)]
     assert sum(first["auc"] > first["chance_auc"] for first in best) <= 5  # 1.5 expected; more in 1 of 200
 
 
 def test_what_tells_the_group_does_not_tell_the_label() -> None:
-    found = shortcuts.shortcuts(*corpus(codec=[f"codec {number // 2}" for number in range(80)]), P)
+    found = audit(*corpus(codec=[f"codec {number // 2}" for number in range(80)]))
     assert found.set_index("measure").loc["codec", "auc"] < 0.6
 
 
 def test_missing_values_are_a_value() -> None:
     absent = [np.nan if name == "safe" else 1.0 for name in label()]
-    found = shortcuts.shortcuts(*corpus(snr_db=absent), P).set_index("measure")
+    found = audit(*corpus(snr_db=absent)).set_index("measure")
     assert found.loc["noise", "auc"] == 1
     assert found.loc["noise", "where"] in {"snr_db unknown", "snr_db 1 to 1"}
 
@@ -64,19 +68,32 @@ def test_clips_without_a_label_say_nothing() -> None:
     clips, labels, groups = corpus()
     codecs = pd.Series(["mp3" if name == "harmful" else "wav" for name in label()])
     labels.loc[labels.index % 2 == 0, "label"] = ""
-    found = shortcuts.shortcuts(clips.assign(codec=codecs), labels, groups, P)
+    found = audit(clips.assign(codec=codecs), labels, groups)
     assert found.loc[0, ["measure", "clips"]].tolist() == ["all", 20]
+
+
+def share_right(**columns: object) -> float:
+    """Return the share of clips whose label all measures together tell."""
+    said = shortcuts.shortcuts(*corpus(**columns), P)[1]
+    likeliest = said.loc[said.groupby("clip_id")["probability"].idxmax()].set_index("clip_id")["label"]
+    return float((likeliest.loc[CLIPS] == label()).mean())
+
+
+def test_who_hears_only_the_recorder_tells_what_it_gives_away_and_nothing_else() -> None:
+    assert share_right(codec=["mp3" if name == "harmful" else "wav" for name in label()]) > 0.95
+    assert 0.3 < share_right() < 0.7
+    assert 0.3 < share_right(codec=[f"codec {number // 2}" for number in range(80)]) < 0.7  # of the group
 
 
 @pytest.mark.parametrize("constant", [0.0, np.nan])
 def test_a_measure_without_differences_tells_nothing(constant: float) -> None:
-    found = shortcuts.shortcuts(*corpus(snr_db=constant), P).set_index("measure")
+    found = audit(*corpus(snr_db=constant)).set_index("measure")
     assert found.loc["noise", "auc"] == 0.5
 
 
 def test_the_stage_writes_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(rows.PARAMS.parent)
-    arguments = ["--out", str(tmp_path / "shortcuts.csv")]
+    arguments = ["--out", str(tmp_path / "shortcuts.csv"), "--nuisance", str(tmp_path / "nuisance.csv")]
     for kind, table in zip((tables.CLIPS, tables.LABELS, tables.GROUPS), corpus(), strict=True):
         tables.write(table, tmp_path / kind.name, kind)
         arguments += [f"--{Path(kind.name).stem}", str(tmp_path / kind.name)]
@@ -84,3 +101,5 @@ def test_the_stage_writes_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 0, result.output
     assert "tells most, AUC 0." in result.output
     assert set(tables.read(tmp_path / "shortcuts.csv", tables.SHORTCUTS)["measure"]) == {*shortcuts.MEASURES, "all"}
+    said = tables.read(tmp_path / "nuisance.csv", tables.NUISANCE)
+    assert said.groupby("clip_id")["probability"].sum().to_dict() == pytest.approx(dict.fromkeys(CLIPS, 1.0))

@@ -33,3 +33,21 @@ def test_reliability_sets_accuracy_beside_confidence_and_leaves_out_empty_bins()
     assert found["clips"].tolist() == [1, 1, 2]
     gap = (found["clips"] * (found["accuracy"] - found["confidence"]).abs()).sum() / 4
     assert np.isclose(gap, metrics.calibration_error(FOUR))
+
+
+def test_who_answers_fewer_clips_errs_on_those_that_are_left() -> None:
+    found = curves.abstention(FOUR)  # by falling confidence: right, right, wrong, right
+    assert found["answered"].tolist() == [1, 0.75, 0.5, 0.25]
+    assert found["confidence"].tolist() == [0.64, 0.72, 0.9, 0.94]
+    assert found["risk"].tolist() == [0.25, 1 / 3, 0, 0]
+    assert found["balanced_accuracy"].tolist()[:3] == [0.75, 0.75, 1]
+    assert np.isnan(found["balanced_accuracy"].iloc[3])  # one class is left
+    assert found["risk"].mean() == metrics.by_confidence(FOUR, np.ones((1, 4)))["aurc",][0]
+
+
+def test_clips_of_equal_confidence_are_answered_together_and_points_stay_few() -> None:
+    many = metrics.majority(np.arange(1000) % 3)
+    assert curves.abstention(many)[["answered", "risk"]].to_numpy().tolist() == [[1, 666 / 1000]]
+    first = np.random.default_rng(0).random(1000)
+    found = curves.abstention(metrics.Outcome(np.arange(1000) % 2, np.column_stack([first, 1 - first])))
+    assert (len(found), found["answered"].is_monotonic_decreasing) == (curves.POINTS, True)

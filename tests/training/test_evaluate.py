@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -37,7 +38,7 @@ RIGHT = {clip: 0.9 if label == "harmful" else 0.2 for clip, label in LABELS.item
 
 def test_the_clips_of_the_test_fold_judge_where_there_is_one() -> None:
     found = evaluate.judged(labels(clip9=""), folds(clip2=-1, clip8=-1, clip9=-1), {"m": predictions(RIGHT)})
-    assert found.to_dict("list") == {"clip_id": ["clip2", "clip8"], "label": ["harmful", "safe"]}
+    assert found.to_dict("list") == {"clip_id": ["clip2", "clip8"], "label": ["harmful", "safe"], "fold": [-1, -1]}
 
 
 def test_without_a_test_fold_all_labelled_clips_that_some_model_predicts_judge() -> None:
@@ -90,6 +91,13 @@ def test_clips_that_lack_a_class_cannot_judge(kept: str, count: int) -> None:
         evaluate.outcome(clips, predictions(RIGHT), source="m.csv", classes=CLASSES)
 
 
+def evidence_on(outcome: metrics.Outcome, groups: np.ndarray, folds: np.ndarray | None = None) -> dict[str, Any]:
+    """Return the evidence on a model beside measures of the recording that are right about all clips but the first."""
+    nuisance = metrics.Outcome(outcome.truth, np.eye(2)[np.r_[1 - outcome.truth[0], outcome.truth[1:]]])
+    folds = np.zeros(len(groups), np.int64) if folds is None else folds
+    return evaluate.evaluate({"m": outcome}, nuisance, groups, folds, P, classes=CLASSES)["m"]
+
+
 def leaves(evidence: dict[str, object]) -> list[dict[str, float]]:
     nested = [value for value in evidence.values() if isinstance(value, dict)]
     return ([evidence] if "value" in evidence else []) + [leaf for value in nested for leaf in leaves(value)]
@@ -97,23 +105,59 @@ def leaves(evidence: dict[str, object]) -> list[dict[str, float]]:
 
 def test_a_model_that_only_knows_the_shares_gains_nothing_over_the_majority_on_any_metric() -> None:
     truth = np.array([0] * 6 + [1] * 4)
-    evidence = evaluate.evaluate(metrics.majority(truth), np.arange(10), P, classes=CLASSES)
+    evidence = evidence_on(metrics.majority(truth), np.arange(10))
     found = leaves(evidence)
-    assert len(found) == 6 + 6 + 1
+    assert len(found) == 6 + 2 + 6 + 1
     assert [leaf["value"] - leaf["majority"] for leaf in found] == [0.0] * len(found)
     assert (evidence["collapsed"], evidence["at_chance"], evidence["commonest_share"]) == (1, 1, 1.0)
 
 
 def test_a_perfect_model_leaves_both_baselines_behind() -> None:
     truth = np.array([0] * 6 + [1] * 4)
-    evidence = evaluate.evaluate(metrics.Outcome(truth, np.eye(2)[truth]), np.arange(10) // 2, P, classes=CLASSES)
-    assert evidence["balanced_accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0, "majority": 0.5}
+    evidence = evidence_on(metrics.Outcome(truth, np.eye(2)[truth]), np.arange(10))
+    whole = {"value": 1.0, "low": 1.0, "high": 1.0}
+    beside = {"majority": 0.5, "minority": 0.5, "nuisance": pytest.approx(11 / 12)}
+    beyond = evidence["balanced_accuracy"].pop("beyond_nuisance")
+    assert beyond[0] == pytest.approx(1 / 12)
+    assert beyond[1] == 0 < 1 / 12 < beyond[2]  # the one clip that the recorder gets wrong may not be drawn
+    assert evidence["balanced_accuracy"] == whole | beside | {"detectable": pytest.approx(np.nan, nan_ok=True)}
+    nuisance = {"harmful": pytest.approx(10 / 11), "safe": pytest.approx(8 / 9)}
     assert evidence["f1"] == {
-        "harmful": {"value": 1.0, "low": 1.0, "high": 1.0, "majority": pytest.approx(0.75), "minority": 0.0},
-        "safe": {"value": 1.0, "low": 1.0, "high": 1.0, "majority": 0.0, "minority": pytest.approx(4 / 7)},
+        "harmful": whole | {"majority": pytest.approx(0.75), "minority": 0.0, "nuisance": nuisance["harmful"]},
+        "safe": whole | {"majority": 0.0, "minority": pytest.approx(4 / 7), "nuisance": nuisance["safe"]},
     }
     assert evidence["brier"]["majority"] == pytest.approx(0.48)
-    assert (evidence["clips"], evidence["groups"], evidence["faults"]) == (10, 5, [])
+    assert (evidence["clips"], evidence["groups"], evidence["faults"]) == (10, 10, [])
+
+
+def leaning(clips: int) -> metrics.Outcome:
+    """Return what a model says that orders clips well, leans to the first class, and is too sure."""
+    truth, rng = np.arange(clips) % 2, np.random.default_rng(0)
+    first = 1 / (1 + np.exp(-(np.where(truth == 0, 4, -4) + 4 + rng.normal(0, 3, clips))))
+    return metrics.Outcome(truth, np.column_stack([first, 1 - first]))
+
+
+def test_figures_after_calibration_by_other_folds_stand_beside_those_before_it() -> None:
+    found = evidence_on(leaning(200), np.arange(200), np.arange(200) % 5)
+    for plain, better in (("ece", "ece_calibrated"), ("log_loss", "log_loss_calibrated")):
+        assert found[better]["value"] < found[plain]["value"] - 0.01
+        assert found[better]["majority"] == found[plain]["majority"]
+    before, after = found["balanced_accuracy"], found["balanced_accuracy_at_threshold"]
+    assert before["value"] < 0.75 < 0.85 < after["low"] < after["value"] < after["high"]
+    assert found["threshold"] > 0.9
+    assert found["temperature"] > 1
+
+
+def test_a_test_fold_leaves_nothing_to_calibrate_by() -> None:
+    found = evidence_on(leaning(40), np.arange(40), np.full(40, -1))
+    assert [name for name in found if "calibrated" in name or "threshold" in name or name == "temperature"] == []
+
+
+def test_the_same_project_with_more_groups_shows_smaller_differences() -> None:
+    few, many = (
+        evidence_on(leaning(clips), np.arange(clips))["balanced_accuracy"]["detectable"] for clips in (50, 800)
+    )
+    assert 0 < many < 0.5 * few
 
 
 @pytest.fixture
@@ -125,13 +169,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     grouped = ({"clip_id": clip, "group": f"g{i // 2}", "why": "given"} for i, clip in enumerate(LABELS))
     tables.write(rows.table(tables.GROUPS, *grouped), Path("groups.csv"), tables.GROUPS)
     tables.write(predictions(RIGHT), Path("predictions/good.csv"), tables.PREDICTIONS)
+    tables.write(predictions(dict.fromkeys(LABELS, 0.5)), Path("nuisance.csv"), tables.NUISANCE)
     tables.write(predictions(dict.fromkeys(LABELS, 0.6)), Path("predictions/dead.csv"), tables.PREDICTIONS)
     return tmp_path
 
 
 ARGUMENTS = [
     *("--labels", "labels.csv", "--folds", "folds.csv", "--groups", "groups.csv", "--predictions", "predictions"),
-    *("--out", "reports/metrics.json", "--plots", "reports/plots"),
+    *("--nuisance", "nuisance.csv", "--out", "reports/metrics.json", "--summary", "reports/summary"),
+    *("--plots", "reports/plots"),
 ]
 
 
@@ -144,11 +190,16 @@ def run() -> dict[str, dict[str, object]]:
 
 def test_the_stage_writes_metrics_and_plots_of_every_model_the_same_each_time(project: Path) -> None:
     evidence = run()
-    assert [evidence[model]["faults"] == [] for model in ("dead", "good")] == [False, True]
+    assert [evidence[model]["collapsed"] for model in ("dead", "good")] == [1, 0]
     written = {path: path.read_bytes() for path in sorted(Path("reports").rglob("*")) if path.is_file()}
-    names = ("confusion", "precision_recall", "reliability", "roc")
+    names = ("abstention", "confusion", "precision_recall", "reliability", "roc")
     plots = [f"reports/plots/{model}/{name}.csv" for model in ("dead", "good") for name in names]
-    assert [str(path) for path in written] == ["reports/metrics.json", *plots]
+    summaries = ["reports/summary/dead.json", "reports/summary/good.json"]
+    assert [str(path) for path in written] == ["reports/metrics.json", *plots, *summaries]
+    shown = json.loads(Path("reports/summary/dead.json").read_text())
+    assert shown["balanced_accuracy"] == evidence["dead"]["balanced_accuracy"]["value"] == 0.5
+    assert shown["balanced_accuracy_nuisance"] == 0.5
+    assert shown["collapsed"] == 1
     run()
     assert {path: path.read_bytes() for path in written} == written
 

@@ -14,7 +14,7 @@ def judged(harmful: np.ndarray) -> collapse.Verdict:
     """Return the verdict on scores of clips of which the first half is harmful."""
     half = len(harmful) // 2
     labels = ["harmful"] * half + ["safe"] * (len(harmful) - half)
-    return collapse.judge(labels, np.column_stack([harmful, 1 - harmful]), stand.CLASSES)
+    return collapse.judge(labels, np.column_stack([harmful, 1 - harmful]), stand.CLASSES, np.arange(2 * half))
 
 
 GOOD = judged(np.r_[np.full(30, 0.9), np.full(30, 0.1)])
@@ -23,8 +23,10 @@ DEAD = judged(np.full(60, 0.6))
 BENT = judged(np.r_[np.full(30, 0.95), np.full(30, 0.8)])  # says harmful of all, in a useful order
 
 
-def with_verdicts(found: Findings, **verdicts: collapse.Verdict) -> Findings:
-    one = found.metrics["lite_cnn"]
+def with_verdicts(found: Findings, low: float = 0.6, **verdicts: collapse.Verdict) -> Findings:
+    """Return findings of models with these verdicts, whose balanced accuracy has an interval that begins at `low`."""
+    accuracy = {"value": 0.8, "low": low, "high": 0.9, "majority": 0.5}
+    one = found.metrics["lite_cnn"] | {"balanced_accuracy": accuracy}
     other = dataclasses.replace(found, metrics=dict.fromkeys(verdicts, one))
     other.__dict__["verdicts"] = verdicts  # what `cached_property` would keep
     return other
@@ -43,13 +45,22 @@ def test_the_headline_names_every_model_once(found: Findings, verdicts: dict[str
     assert evidence.headline(with_verdicts(found, **verdicts)) == said
 
 
-def test_a_collapse_with_a_useful_order_is_told_from_a_dead_model() -> None:
-    assert [evidence.state(verdict) for verdict in (GOOD, CHANCE, DEAD, BENT)] == [
+def test_a_collapse_with_a_useful_order_is_told_from_a_dead_model(found: Findings) -> None:
+    known = with_verdicts(found, a=GOOD, b=CHANCE, c=DEAD, d=BENT)
+    assert [evidence.state(known, model) for model in "abcd"] == [
         "better than chance",
         "at chance",
         "collapsed",
         "collapsed, though its order is of use",
     ]
+
+
+def test_no_model_is_called_better_than_chance_whose_interval_holds_chance(found: Findings) -> None:
+    known = with_verdicts(found, low=0.5, a=GOOD, b=CHANCE)
+    assert evidence.headline(known) == (
+        "No model has collapsed; `b` is no better than chance; "
+        "`a` orders clips better than chance, decisions perhaps not."
+    )
 
 
 def test_the_diagnosis_holds_the_signs_of_a_collapse(found: Findings) -> None:
@@ -82,16 +93,41 @@ def test_no_error_in_few_groups_is_no_proof(found: Findings) -> None:
 
 def test_constant_models_stand_beside_the_others_with_their_own_figures(found: Findings) -> None:
     rows = dict(evidence.rows(found))
-    assert list(rows) == ["`lite_cnn`", "`wav2vec2`", "always `harmful`", "always `safe`"]
+    assert list(rows) == ["`lite_cnn`", "`wav2vec2`", "always `harmful`", "always `safe`", "recorder alone"]
     accuracy = [figures["accuracy"] for figures in rows.values()]
     assert accuracy[0].startswith("0.90 [")
-    assert accuracy[2:] == ["0.60", "0.40"]  # 12 of 20 clips, and 8
+    assert accuracy[2:] == ["0.60", "0.40", "0.55"]  # 12 of 20 clips, 8, and 11 that `stand` has the recorder tell
     assert [rows[name]["recall safe"] for name in ("always `harmful`", "always `safe`")] == ["0.00", "1.00"]
     assert [rows[name]["precision safe"] for name in ("always `harmful`", "always `safe`")] == ["0.00", "0.40"]
-    assert {figures["mcc"] for figures in list(rows.values())[2:]} == {"0.00"}
+    assert {figures["mcc"] for figures in list(rows.values())[2:4]} == {"0.00"}
 
 
 def test_the_test_fold_is_the_judge_where_there_is_one(found: Findings) -> None:
     assert evidence.judged_by(found).startswith("Judged by cross-validation in 3 folds;")
     tested = dataclasses.replace(found, folds=found.folds.assign(fold=-1))
     assert evidence.judged_by(tested).startswith("Judged by the test fold;")
+
+
+def test_the_notes_say_what_the_recorder_gives_away_what_can_be_told_apart_and_how_sure_the_model_is(
+    found: Findings,
+) -> None:
+    unheard, apart, sure = evidence.notes(found)
+    assert "hears only the recorder" in unheard
+    assert "accuracy of 0.50; `lite_cnn` differs by +0.40 [" in unheard
+    assert not unheard.endswith("may know no more.")
+    detectable = found.metrics["lite_cnn"]["balanced_accuracy"]["detectable"]
+    assert f"must move the balanced accuracy of `lite_cnn` by {detectable:.2f} to be told from noise" in apart
+    assert "`lite_cnn` is off by 0.00 (ECE), with a temperature of 1.0 by 0." in sure
+    assert "with a threshold of 0.50 its balanced accuracy is 0.90 [" in sure
+
+
+def test_a_model_whose_lead_on_the_recorder_may_be_nothing_may_know_no_more(found: Findings) -> None:
+    accuracy = found.metrics["lite_cnn"]["balanced_accuracy"] | {
+        "beyond_nuisance": [0.1, -0.05, 0.2],
+        "detectable": None,
+    }
+    one = found.metrics["lite_cnn"] | {"balanced_accuracy": accuracy}
+    tested = {name: figure for name, figure in one.items() if name not in {"temperature", "threshold"}}
+    unheard, sure = evidence.notes(dataclasses.replace(found, metrics={"m": tested}))
+    assert unheard.endswith("`m` differs by +0.10 [-0.05, +0.20] and may know no more.")
+    assert sure.endswith("takes predictions of other folds than the test fold.")

@@ -124,3 +124,30 @@ def test_among_equally_common_classes_the_baselines_say_different_ones() -> None
     truth = np.array([0, 1, 2, 0, 1, 2])
     assert metrics.majority(truth).predicted.tolist() == [0] * 6
     assert metrics.minority(truth).predicted.tolist() == [2] * 6
+
+
+def test_the_area_under_risk_and_coverage_is_the_mean_risk_of_the_most_confident_clips() -> None:
+    # right, wrong, right, wrong, by falling confidence: risks 0, 1/2, 1/3, 2/4
+    found = plain(metrics.by_confidence(outcome([0, 1, 1, 0], [0.95, 0.9, 0.2, 0.3]), np.ones((1, 4))))
+    assert found["aurc"] == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+
+
+def test_a_confidence_that_tells_nothing_has_the_error_rate_as_area() -> None:
+    found = plain(metrics.by_confidence(outcome([0, 1, 1, 0, 0], [0.7] * 5), np.ones((1, 5))))
+    assert found["aurc"] == pytest.approx(2 / 5)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000))
+def test_weights_of_confidence_count_as_copies_do_and_the_log_loss_is_bounded(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    said, times = (
+        outcome(rng.permutation([0, 0, 0, 1, 1, 1]).tolist(), rng.random(6).round(1).tolist()),
+        [1, 2, 0, 3, 1, 1],
+    )
+    copies = metrics.Outcome(said.truth.repeat(times), said.probabilities.repeat(times, axis=0))
+    weighted = plain(metrics.by_confidence(said, np.array([times], np.float64)))
+    assert weighted == pytest.approx(plain(metrics.by_confidence(copies, np.ones((1, 8)))))
+    floored = np.clip(copies.probabilities, metrics.FLOOR, 1)
+    expected = -np.log(floored[np.arange(8), copies.truth]).mean()
+    assert weighted["log_loss"] == pytest.approx(expected)

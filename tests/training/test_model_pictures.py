@@ -83,7 +83,7 @@ def test_many_classes_have_their_pictures_too() -> None:
         "clips": rows.table(tables.CLIPS, *({"clip_id": name} for name in names)),
         "groups": rows.table(tables.GROUPS, *({"clip_id": name, "group": name} for name in names)),
         "folds": rows.table(tables.FOLDS, *({"clip_id": name} for name in names)),
-        "metrics": {"m": {"clips": 20, "groups": 20, "balanced_accuracy": accuracy}},
+        "metrics": {"m": {"clips": 20, "groups": 20, "balanced_accuracy": accuracy, "roc_auc": accuracy}},
         "predictions": {"m": long.melt("clip_id", var_name="label", value_name="probability")},
         "plots": {"m": plots},
         "trainings": {},
