@@ -116,9 +116,10 @@ def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
             after, still_unread, state = pull(server, reviews, unread, before, p, known=known)
             if p.emails:
                 tables.write(_annotators(emails, known), data / "annotators.csv", tables.ANNOTATORS)
-        tables.write(still_unread, data / "unread.csv", tables.UNREAD)
+        # In this order nothing is lost between two writes: an answer leaves unread.csv when it is home.
         tables.write(after, data / "reviews.csv", tables.REVIEWS)
-        if state:  # last: a pull that was interrupted before asks again
+        tables.write(still_unread, data / "unread.csv", tables.UNREAD)
+        if state:
             files.write_json(state.model_dump(), data / "pulled.json")
     waiting = (still_unread["reason"] != answers.DELETED).sum()
     tail = f"; {waiting} could not be taken, see {data / 'unread.csv'}" if waiting else ""
