@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 import click
@@ -19,6 +19,7 @@ from label_studio_sdk.core.api_error import ApiError
 
 from curation.files import Json
 
+Record: TypeAlias = Mapping[str, object]
 T = TypeVar("T")
 
 READ_AGAIN = 2  # how often a read is tried again
@@ -122,3 +123,26 @@ class Connection:
     def _clean(self, said: object) -> str:
         """Return what somebody else says as one short line without control characters and without the key."""
         return re.sub(r"[^ -~]+", " ", str(said).replace(self._key, "***"))[:SAID].rstrip(". ")
+
+
+def records(page: Record, name: str) -> list[Record]:
+    """Return the list `name` of a reply."""
+    found = page.get(name)
+    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+        raise Refused(f"Label Studio's reply has no list of `{name}`. Is LABEL_STUDIO_URL a Label Studio 1.2x?")
+    return found
+
+
+def inner(record: Record, name: str) -> Record:
+    """Return the object `name` of a reply, empty: there is none."""
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def number(value: object) -> int:
+    """Return a number of a reply."""
+    if not isinstance(value, int):
+        raise Refused(
+            f"Label Studio's reply has {str(value)[:50]!r} where a number belongs. Is it a Label Studio 1.2x?"
+        )
+    return value

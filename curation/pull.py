@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
 from curation import answers, files, params, tables
-from curation.annotation import Known, utc
-from curation.connection import Refused
+from curation.annotation import UNKNOWN, Known, utc
+from curation.connection import Record, Refused, inner
 from curation.label_studio import Params, Project, Server, from_environment
 from curation.server import annotator
 
@@ -50,7 +50,8 @@ def pull(
     begun_utc = utc(server.clock())
     since_utc = _since(state, project, p.overlap_s)
     tasks = tqdm(server.answered(project, since_utc), "pull", unit=" tasks", delay=2)
-    after, still_unread = answers.merge(reviews, unread, tasks, known)
+    seen = (_doubted(task, project) for task in tasks)
+    after, still_unread = answers.merge(reviews, unread, seen, known)
     if state and since_utc and after.equals(reviews) and still_unread.equals(unread):
         return reviews, unread, state
     return after, still_unread, State(project_id=project.id, project_utc=project.made_utc, begun_utc=begun_utc)
@@ -71,6 +72,13 @@ def read_export(path: Path) -> list[object]:
             f"{path} is not a full export: skips and versions are only in the format JSON, not in JSON-MIN or CSV."
         )
     return tasks
+
+
+def _doubted(task: Record, project: Project) -> Record:
+    """Return a task that does not say it is blind where its project, set by whatever hand, is not, nor the reverse."""
+    data = inner(task, "data")
+    untrue = data.get("shown") == ("blind" if project.hinted else "hinted")
+    return {**task, "data": {**data, "shown": UNKNOWN}} if untrue else task
 
 
 def _since(state: State | None, project: Project, overlap_s: int) -> str:

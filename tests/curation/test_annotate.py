@@ -36,13 +36,6 @@ def test_a_half_configured_team_server_is_refused(project: Path, monkeypatch: py
     assert "LABEL_STUDIO_API_KEY is not set" in result.output
 
 
-def test_examples_are_linked_where_a_browser_can_follow_and_left_out_where_it_cannot(project: Path) -> None:
-    assert annotate._examples(Path("data")) == {"safe": ["/data/local-files/?d=clips/a.wav"]}
-    text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(text.replace("/data/local-files/?d=clips/", "s3://bucket/clips/"))
-    assert annotate._examples(Path("data")) == {}
-
-
 def test_the_own_server_is_that_of_push_and_pull_only_while_it_runs_and_never_behind_a_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
