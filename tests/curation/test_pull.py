@@ -211,11 +211,45 @@ def test_what_is_no_full_export_is_refused(text: str, message: str) -> None:
     assert message in result.output
 
 
-def test_a_damaged_state_is_named(folder: Path) -> None:
-    (folder / "pulled.json").write_text("{}")
-    result = run()
-    assert result.exit_code == 1
-    assert "data/pulled.json is damaged. Delete it" in result.output
+@pytest.mark.parametrize("name", ["reviews.csv", "unread.csv"])
+def test_answers_that_were_home_and_are_not_any_more_come_again(folder: Path, fake, monkeypatch, name: str) -> None:
+    """As after `git checkout` of the table, a branch switch, or a stash."""
+    run()
+    before = content(folder)
+    for number, answer in ((1, "safe"), (2, "dog"), (3, "harmful")):
+        fake.annotate(number, 4, choice(answer))
+        run()
+    after = content(folder)
+    (folder / name).write_bytes(before[name])
+    run()
+    again = content(folder)
+    assert {table: again[table] for table in ("reviews.csv", "unread.csv")} == {
+        table: after[table] for table in ("reviews.csv", "unread.csv")
+    }
+    counts = listed(fake, monkeypatch)
+    run()
+    assert counts == [1]  # within the overlap; the others are known to be home
+
+
+def test_rows_that_came_another_way_hide_no_loss(folder: Path, fake: FakeLabelStudio) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    run()
+    fake.annotate(2, 4, choice("safe"))
+    run()
+    reviews = tables.read(folder / "reviews.csv", tables.REVIEWS)
+    by_hand = reviews.assign(task_id="", annotation_id="", annotator="ann")
+    tables.write(by_hand, folder / "reviews.csv", tables.REVIEWS)  # as many rows, but others
+    assert run().output.startswith("pull: 2 new of 4")
+
+
+@pytest.mark.parametrize("text", ["{}", "<<<<<<< HEAD", '{"project_id": 1, "project_utc": "", "begun_utc": ""}'])
+def test_a_state_that_cannot_be_read_is_as_good_as_none(folder: Path, fake: FakeLabelStudio, text: str) -> None:
+    fake.annotate(1, 4, choice("safe"))
+    run()
+    before = content(folder)
+    (folder / "pulled.json").write_text(text)
+    assert run().output.startswith("pull: 0 new of 1")
+    assert content(folder) == before
 
 
 @pytest.mark.usefixtures("folder")
