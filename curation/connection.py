@@ -92,10 +92,14 @@ class Connection:
 
         Raises:
             httpx.HTTPError: nobody answers.
+            Refused: the key cannot be renewed.
         """
         url, wanted = urljoin(self.url, address), {"Range": "bytes=0-1023"}
         if url.startswith(self.url):
-            wanted |= self._sdk._client_wrapper.get_headers()  # the SDK fetches no files
+            try:
+                wanted |= self._sdk._client_wrapper.get_headers()  # the SDK fetches no files
+            except (ApiError, ValueError) as error:
+                raise self._not_renewed("GET of a clip", error) from error
         with self._audio.stream("GET", url, headers=wanted) as reply:
             return reply  # the body, which may be the whole sound, is not read
 
@@ -111,9 +115,13 @@ class Connection:
                 f"Label Studio at {self.url} does not answer ({type(error).__name__}: {self._clean(error)}).{doubt} "
                 "Nothing is lost: when it is up, run the same command again."
             ) from error
-        except (ApiError, ValueError) as error:  # while the token was renewed
-            status, body = (error.status_code, error.body) if isinstance(error, ApiError) else (401, "no JSON")
-            raise self._refusal(what, status or 401, body) from error
+        except (ApiError, ValueError) as error:
+            raise self._not_renewed(what, error) from error
+
+    def _not_renewed(self, what: str, error: ApiError | ValueError) -> Refused:
+        """Return the refusal for a token that was to be renewed before `what`."""
+        status, body = (error.status_code, error.body) if isinstance(error, ApiError) else (401, "no JSON")
+        return self._refusal(what, status or 401, body)
 
     def _refusal(self, what: str, status: int, body: object) -> Refused:
         said = body.get("validation_errors") or body.get("detail") or body if isinstance(body, dict) else body

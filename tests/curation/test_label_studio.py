@@ -108,6 +108,9 @@ def test_a_token_that_cannot_be_renewed_is_a_refusal(reply: httpx.Response) -> N
     with pytest.raises(connection.Refused, match="answers GET api/projects/ with 401") as caught:
         server.project("earmark")
     assert mine not in str(caught.value)
+    with pytest.raises(connection.Refused, match=r"answers GET of a clip with 401.* The key is wrong") as caught:
+        server.ask_audio("/a.wav")
+    assert mine not in str(caught.value)
 
 
 def test_a_listing_that_does_not_move_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
