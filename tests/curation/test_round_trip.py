@@ -73,6 +73,8 @@ class RoundTrip(RuleBasedStateMachine):
         self.seen: dict[tuple, tuple] = {}  # every version that a pull could see: who, what, and when
         self.standing: dict[tuple, bool] = {}  # the answers that the last pull could see, and those taken back since
         self.maybe: dict[tuple, tuple] = {}  # what pulls could see that were interrupted: it may be home
+        self.taken: set[tuple] = set()  # the answers that these pulls could see taken back: they may be marked
+        self.whole = True  # whether the last pull was not interrupted
         self.committed: tuple = ()
 
     def teardown(self) -> None:
@@ -237,6 +239,8 @@ class RoundTrip(RuleBasedStateMachine):
             except (Killed, click.ClickException):
                 self.look()
                 self.maybe |= self.visible()
+                self.taken |= self.taken_back()
+                self.whole = False
 
     @precondition(lambda self: self.fake.projects)
     @rule()
@@ -252,6 +256,7 @@ class RoundTrip(RuleBasedStateMachine):
         for path, content in files:
             path.write_bytes(content)
         self.reviews, self.seen, self.standing, self.maybe = tables.REVIEWS.empty(), dict(seen), dict(standing), {}
+        self.taken = set()
         self.pull()
 
     @precondition(lambda self: self.fake.projects)
@@ -269,15 +274,19 @@ class RoundTrip(RuleBasedStateMachine):
         self.look()
         home = self.home()
         found = {key: seen for key, seen in self.maybe.items() if key in home} | self.visible()
-        self.maybe = {}
         for key, (version, place) in found.items():
             self.seen[key] = version
             self.standing[place] = True
+        marked = {place for place in self.taken if self.marks().get(place[:2]) == {True}}
+        for place in (self.taken_back() | marked) & self.standing.keys():
+            self.standing[place] = False
+        self.maybe, self.taken, self.whole = {}, set(), True
+
+    def taken_back(self) -> set[tuple]:
         tasks = {(task["id"], task["created_at"]) for task in self.fake.tasks.values()}
         there = {(one["id"], one["created_at"]) for _, one in self.annotations()}
-        for number, made, *task in self.standing:
-            if tuple(task) in tasks and (number, made) not in there:
-                self.standing[number, made, *task] = False
+        places = {*self.standing, *(place for _, place in self.maybe.values())}
+        return {place for place in places if place[2:] in tasks and place[:2] not in there}
 
     def visible(self) -> dict[tuple, tuple]:
         """Return every version on the server: who, about what, what, and where it stands."""
@@ -313,19 +322,23 @@ class RoundTrip(RuleBasedStateMachine):
         assert self.seen.items() <= home.items()
         assert home.items() <= (self.seen | {key: version for key, (version, _) in self.maybe.items()}).items()
 
-    @precondition(lambda self: not self.maybe)
-    @invariant()
-    def what_was_taken_back_is_marked_and_nothing_else(self) -> None:
+    def marks(self) -> dict[tuple, set[bool]]:
+        """Return of every answer that is home whether it is marked as taken back, for each who had a hand in it."""
         newest = self.reviews.sort_values("reviewed_utc", kind="stable").drop_duplicates(
             [*answers.IDENTITY, "annotator"], keep="last"
         )
-        gone: dict[tuple, set] = {}
+        found: dict[tuple, set] = {}
         for number, made, answer in newest[[*answers.IDENTITY, "answer"]].to_numpy():
-            gone.setdefault((int(number), made), set()).add(answer == "deleted")
+            found.setdefault((int(number), made), set()).add(answer == "deleted")
         for raw, reason in self.unread[["raw", "reason"]].to_numpy():
             one = json.loads(raw)["annotations"][0]
-            gone.setdefault((one["id"], one["created_at"]), set()).add(reason == "deleted")
-        assert gone == {(number, made): {not stands} for (number, made, *_), stands in self.standing.items()}
+            found.setdefault((one["id"], one["created_at"]), set()).add(reason == "deleted")
+        return found
+
+    @precondition(lambda self: self.whole)
+    @invariant()
+    def what_was_taken_back_is_marked_and_nothing_else(self) -> None:
+        assert self.marks() == {place[:2]: {not stands} for place, stands in self.standing.items()}
 
     @invariant()
     def only_what_is_about_no_clip_is_unread(self) -> None:
