@@ -304,10 +304,12 @@ push.push(label_studio.connect(*sys.argv[1:3]), tasks, tables.SCORES.empty(), p,
 def test_a_push_killed_in_the_middle_is_completed_by_the_next(label_studio, server) -> None:
     title = "push killed"
     command = [sys.executable, "-c", PUSH, label_studio.url, KEY, title, str(len(MANY))]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as child:
-        while not (project := server.project(title)) or not 0 < len(server.tasks(project)) < len(MANY):
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as child, label_studio.client() as admin:
+        while not (project := server.project(title)):
             assert child.poll() is None
             time.sleep(0.05)
+        while not 0 < admin.get(f"/api/projects/{project.id}/").json()["task_number"] < len(MANY):
+            assert child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
     assert_complete(server, title)
 

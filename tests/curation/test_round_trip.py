@@ -351,9 +351,9 @@ def explore(examples: int) -> None:
 
 
 def test_reviews_hold_exactly_what_people_said_once() -> None:
-    explore(15)
+    explore(10)
 
 
 @pytest.mark.slow
 def test_reviews_hold_exactly_what_people_said_once_in_many_more_rounds() -> None:
-    explore(200)
+    explore(80)
