@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import platformdirs
 
-from curation import clips, label_studio, page, params, pull, push, send, server, tables
+from curation import label_studio, pull, push, server
+from curation.connection import Refused
 
-LINKED = ("/", "http://", "https://")  # how addresses begin that a browser can follow
 EPILOG = """\b
 With LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY in the environment this is your
 team's server; else one on this machine, for you alone. The first time that
@@ -48,17 +48,18 @@ def main(context: click.Context, browser: bool, data: Path, home: Path) -> None:
     """Start labelling in the browser; Ctrl-C ends it and brings the answers into data/reviews.csv."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # to end the server in every case
-    p = label_studio.Params.load("label_studio")
     with _server(data / "clips", home) as (found, folder, wait):
-        project = _project(found, p, data)
-        if folder:
-            found.serve_folder(project, folder)
-        names = {"tasks": "tasks.json", "scores": "scores.csv", "clips": "clips", "sent": "sent.csv"}
-        context.invoke(push.main, **{option: data / name for option, name in names.items()})
-        address = f"{found.url}projects/{project.id}/data?tab={found.ordered_view(project)}&labeling=1"
-        click.echo(f"annotate: label at {address}\nCtrl-C here, when you have had enough, fetches the answers.")
+        receipt = push.push_folder(data, found, folder)
+        click.echo(f"push: {receipt}")
+        if receipt.warning and receipt.sent.empty:
+            raise Refused(receipt.warning)
+        if receipt.warning:
+            click.echo(f"push: {receipt.warning}", err=True)
+        click.echo(
+            f"annotate: label at {receipt.label_at}\nCtrl-C here, when you have had enough, fetches the answers."
+        )
         if browser:
-            webbrowser.open(address)
+            webbrowser.open(receipt.label_at)
         try:
             wait()
         except KeyboardInterrupt:
@@ -92,23 +93,3 @@ def _environment(url: str, token: str) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _project(found: label_studio.Server, p: label_studio.Params, data: Path) -> label_studio.Project:
-    """Return the project, made when it is not there, with the instructions of today."""
-    classes, hinted = params.Data.load("data").classes, p.shown == "hinted"
-    project = found.project(p.project)
-    if project is None:
-        project = found.create_project(p.project, page.config(classes, hinted=hinted), hinted=hinted)
-    text = page.instructions(classes, _examples(data), hinted=hinted)
-    found.update_project(project, {"expert_instruction": text, "show_instruction": True})
-    return project
-
-
-def _examples(data: Path) -> dict[str, list[str]]:
-    """Return addresses of examples by class; none when the clips are where a browser cannot go, in a bucket."""
-    prefix = send.Params.load("send").audio_prefix
-    kinds = (tables.LABELS, tables.SCORES, tables.FLAGS, tables.QUEUE)
-    found = page.examples(*(tables.read(data / kind.name, kind) for kind in kinds))
-    addresses = {label: [f"{prefix}{clip_id}{clips.SUFFIX}" for clip_id in ids] for label, ids in found.items()}
-    return addresses if prefix.startswith(LINKED) else {}

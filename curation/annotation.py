@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 SKIPPED = "skipped"
+SHOWN = ("blind", "hinted")
+UNKNOWN = "unknown"  # instead of one of these
 OTHERS = ("unsure", "bad_audio", "none")  # answers that are no class
 TASK_KEYS = ("id", "data", "created_at")  # not updated_at: what is unread stays the same when others answer
 ANNOTATION_KEYS = (
@@ -83,7 +85,7 @@ def read(single: Mapping[str, object], known: Known) -> dict[str, object]:
         "reviewed_utc": utc(annotation.get("updated_at")),
         "answer": answer,
         "seconds": float(f"{seconds:.6g}") if isinstance(seconds, int | float) and np.isfinite(seconds) else np.nan,
-        "shown": "hinted" if data.get("shown") == "hinted" else "blind",
+        "shown": data["shown"] if data.get("shown") in SHOWN else UNKNOWN,
         "note": note,
         "task_id": as_id(single.get("id"), "id"),
         "task_utc": utc(single.get("created_at")),

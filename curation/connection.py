@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 import click
@@ -19,6 +19,7 @@ from label_studio_sdk.core.api_error import ApiError
 
 from curation.files import Json
 
+Record: TypeAlias = Mapping[str, object]
 T = TypeVar("T")
 
 READ_AGAIN = 2  # how often a read is tried again
@@ -91,10 +92,14 @@ class Connection:
 
         Raises:
             httpx.HTTPError: nobody answers.
+            Refused: the key cannot be renewed.
         """
         url, wanted = urljoin(self.url, address), {"Range": "bytes=0-1023"}
         if url.startswith(self.url):
-            wanted |= self._sdk._client_wrapper.get_headers()  # the SDK fetches no files
+            try:
+                wanted |= self._sdk._client_wrapper.get_headers()  # the SDK fetches no files
+            except (ApiError, ValueError) as error:
+                raise self._not_renewed("GET of a clip", error) from error
         with self._audio.stream("GET", url, headers=wanted) as reply:
             return reply  # the body, which may be the whole sound, is not read
 
@@ -110,9 +115,13 @@ class Connection:
                 f"Label Studio at {self.url} does not answer ({type(error).__name__}: {self._clean(error)}).{doubt} "
                 "Nothing is lost: when it is up, run the same command again."
             ) from error
-        except (ApiError, ValueError) as error:  # while the token was renewed
-            status, body = (error.status_code, error.body) if isinstance(error, ApiError) else (401, "no JSON")
-            raise self._refusal(what, status or 401, body) from error
+        except (ApiError, ValueError) as error:
+            raise self._not_renewed(what, error) from error
+
+    def _not_renewed(self, what: str, error: ApiError | ValueError) -> Refused:
+        """Return the refusal for a token that was to be renewed before `what`."""
+        status, body = (error.status_code, error.body) if isinstance(error, ApiError) else (401, "no JSON")
+        return self._refusal(what, status or 401, body)
 
     def _refusal(self, what: str, status: int, body: object) -> Refused:
         said = body.get("validation_errors") or body.get("detail") or body if isinstance(body, dict) else body
@@ -122,3 +131,26 @@ class Connection:
     def _clean(self, said: object) -> str:
         """Return what somebody else says as one short line without control characters and without the key."""
         return re.sub(r"[^ -~]+", " ", str(said).replace(self._key, "***"))[:SAID].rstrip(". ")
+
+
+def records(page: Record, name: str) -> list[Record]:
+    """Return the list `name` of a reply."""
+    found = page.get(name)
+    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+        raise Refused(f"Label Studio's reply has no list of `{name}`. Is LABEL_STUDIO_URL a Label Studio 1.2x?")
+    return found
+
+
+def inner(record: Record, name: str) -> Record:
+    """Return the object `name` of a reply, empty: there is none."""
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def number(value: object) -> int:
+    """Return a number of a reply."""
+    if not isinstance(value, int):
+        raise Refused(
+            f"Label Studio's reply has {str(value)[:50]!r} where a number belongs. Is it a Label Studio 1.2x?"
+        )
+    return value

@@ -40,16 +40,20 @@ def locked(path: Path) -> Iterator[None]:
     """Keep every other earmark on this machine from the same block for `path`; a killed one holds nothing.
 
     Raises:
-        click.ClickException: another one is in it.
+        click.ClickException: another one is in it, or the file system refuses.
     """
     lock = path.with_name(f".{path.name}.lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as held:
+        held = lock.open("w")
+    except OSError as error:
+        raise unwritable(lock, error) from error
+    with held:
+        try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise click.ClickException(f"Another earmark is at work on {path}. Wait until it has finished.") from error
+        except BlockingIOError as error:
+            raise click.ClickException(f"Another earmark is at work on {path}. Wait until it has finished.") from error
+        yield
 
 
 def unwritable(path: Path, error: OSError) -> click.ClickException:

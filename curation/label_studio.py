@@ -1,10 +1,11 @@
 """What earmark asks of a Label Studio server, and what it gets: projects, tasks, answers."""
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 import click
@@ -12,11 +13,10 @@ import httpx
 from pydantic import Field
 
 from curation import params
-from curation.connection import Connection, Refused
+from curation.connection import Connection, Record, Refused, inner, number, records
 from curation.files import Json
 
-Record: TypeAlias = Mapping[str, object]
-
+PROJECTS = 100  # a page, the most that the server gives
 PAGE = 500  # tasks a page; larger ones are no faster and take more memory
 VIEW = "Listening order"
 FOR_PUSH = "id,data,draft_exists,total_annotations,cancelled_annotations,predictions_model_versions"
@@ -40,6 +40,8 @@ class Project:
     made_utc: str
     config: str
     model: str  # the version whose predictions count
+    hinted: bool  # whether annotators see predictions
+    instructions: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Task:
     """A task on the server, as far as a push has to know."""
 
     id: int
-    data: Record
+    data: Mapping[str, Json]
     touched: bool  # somebody has answered, skipped, or begun
     models: frozenset[str]  # whose predictions it has
 
@@ -93,23 +95,25 @@ class Server:
     def project(self, title: str) -> Project | None:
         """Return the project called `title`, None: there is none.
 
+        Two pushes at once may make it twice: of those without tasks the first counts, and one with tasks before them.
+
         Raises:
-            Refused: several have this title.
+            Refused: several that have tasks have this title.
         """
-        page = self._ask("GET", "api/projects/", dict, query={"title": title, "page_size": 100})
-        found = [project for project in _records(page, "results") if project.get("title") == title]
-        if len(found) > 1:
-            raise Refused(f"{self.url} has {len(found)} projects called {title!r}. Rename all but one.")
-        return _project(found[0]) if found else None
+        found = sorted(self._projects(title), key=lambda project: number(project.get("id")))
+        used = [project for project in found if project.get("task_number")] or found[:1]
+        if len(used) > 1:
+            raise Refused(f"{self.url} has {len(used)} projects called {title!r}. Rename all but one.")
+        return _project(used[0]) if used else None
 
     def create_project(self, title: str, config: str, *, hinted: bool) -> Project:
         """Make a project. With `hinted` its annotators see predictions."""
         settings: Json = {"title": title, "label_config": config, "show_collab_predictions": hinted}
         return _project(self._ask("POST", "api/projects/", dict, json=settings))
 
-    def update_project(self, project: Project, settings: Mapping[str, Json]) -> None:
+    def update_project(self, project: Project, settings: Mapping[str, Json]) -> Project:
         """Change settings of a project. A label config that lacks a choice in use is refused by the server."""
-        self._ask("PATCH", f"api/projects/{project.id}/", dict, json=settings)
+        return _project(self._ask("PATCH", f"api/projects/{project.id}/", dict, json=settings))
 
     def serve_folder(self, project: Project, folder: str) -> None:
         """Let the server's local `folder` (below its document root) be heard in a project; twice is once."""
@@ -135,23 +139,24 @@ class Server:
         numbers = reply.get("task_ids")
         if not isinstance(numbers, list) or len(numbers) != len(tasks):
             raise Refused(f"{self.url} stored another number of tasks than it was sent. Run the same command again.")
-        return [_number(number) for number in numbers]
+        return [number(one) for one in numbers]
 
     def update_task(self, task: int, data: Json) -> None:
         """Replace the data of a task."""
         self._ask("PATCH", f"api/tasks/{task}/", dict, json={"data": data})
 
-    def withdraw(self, project: Project, tasks: Sequence[int]) -> None:
-        """Delete tasks, save those that somebody has answered, skipped or begun in the meantime."""
+    def withdraw(self, project: Project, tasks: Sequence[int]) -> int:
+        """Delete tasks, save those that somebody has answered, skipped or begun in the meantime; return how many."""
         untouched = [_where(name, "equal", "Number", 0) for name in ("total_annotations", "cancelled_annotations")]
         untouched.append(_where("drafts", "empty", "Number", "true"))
         if not tasks:
-            return  # to the server, no selection may mean all
+            return 0  # to the server, no selection may mean all
         chosen: Json = {
             "selectedItems": {"all": False, "included": list(tasks)},
             "filters": {"conjunction": "and", "items": untouched},
         }
-        self._ask("POST", "api/dm/actions", dict, json=chosen, query={"id": "delete_tasks", "project": project.id})
+        query = {"id": "delete_tasks", "project": project.id}
+        return number(self._ask("POST", "api/dm/actions", dict, json=chosen, query=query).get("processed_items"))
 
     def predict(self, project: Project, predictions: Sequence[Json]) -> None:
         """Attach predictions to tasks. The server drops those it does not understand, hence the count."""
@@ -167,16 +172,25 @@ class Server:
         """Return the number of the view that shows the tasks in earmark's order; make it when it is not there."""
         views = self._ask("GET", "api/dm/views/", list, query={"project": project.id})
         for view in views:
-            if isinstance(view, dict) and _inner(view, "data").get("title") == VIEW:
-                return _number(view.get("id"))
+            if isinstance(view, dict) and inner(view, "data").get("title") == VIEW:
+                return number(view.get("id"))
         data: Json = {"title": VIEW, "type": "list", "ordering": ["tasks:data.rank"]}
         made = self._ask("POST", "api/dm/views/", dict, json={"project": project.id, "data": data})
-        return _number(made.get("id"))
+        return number(made.get("id"))
 
     def emails(self) -> dict[str, str]:
         """Return the e-mail address of every user by number."""
         users = self._ask("GET", "api/users/", list)
-        return {str(_number(user.get("id"))): str(user.get("email", "")) for user in users if isinstance(user, dict)}
+        return {str(number(user.get("id"))): str(user.get("email", "")) for user in users if isinstance(user, dict)}
+
+    def _projects(self, title: str) -> Iterator[Record]:
+        """Yield the projects called `title`; the server also finds those whose title it is part of."""
+        for place in itertools.count(1):
+            query = {"title": title, "page_size": PROJECTS, "page": place}
+            page = self._ask("GET", "api/projects/", dict, query=query)
+            yield from (project for project in records(page, "results") if project.get("title") == title)
+            if not page.get("next"):
+                return
 
     def _listing(self, project: Project, include: str, filters: Sequence[Json]) -> Iterator[Record]:
         """Yield tasks page by page, each page after the last number: pages by count skip where others delete."""
@@ -197,21 +211,23 @@ class Server:
                     "page_size": PAGE,
                 },
             )
-            tasks = _records(page, "tasks")
+            tasks = records(page, "tasks")
             yield from tasks
             if len(tasks) < PAGE:
                 return
-            before, last = last, max(_number(task.get("id")) for task in tasks)
+            before, last = last, max(number(task.get("id")) for task in tasks)
             if last <= before:
                 raise Refused(f"{self.url} does not list its tasks in order. Is it a Label Studio 1.2x?")
 
 
 def _project(record: Record) -> Project:
     return Project(
-        _number(record.get("id")),
+        number(record.get("id")),
         str(record.get("created_at", "")),
         str(record.get("label_config", "")),
         str(record.get("model_version") or ""),
+        record.get("show_collab_predictions") is not False,  # what is not known may be shown
+        str(record.get("expert_instruction") or ""),
     )
 
 
@@ -219,28 +235,9 @@ def _task(record: Record) -> Task:
     counts = (record.get("total_annotations"), record.get("cancelled_annotations"))
     touched = record.get("draft_exists") is not False or counts != (0, 0)  # what is not known counts as touched
     models = str(record.get("predictions_model_versions") or "").split(",")
-    return Task(_number(record.get("id")), _inner(record, "data"), touched, frozenset(filter(None, models)))
+    data = cast("Mapping[str, Json]", inner(record, "data"))
+    return Task(number(record.get("id")), data, touched, frozenset(filter(None, models)))
 
 
 def _where(column: str, operator: str, kind: str, value: str | int) -> Json:
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
-
-
-def _records(page: Mapping[str, object], name: str) -> list[Record]:
-    records = page.get(name)
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise Refused(f"Label Studio's reply has no list of `{name}`. Is LABEL_STUDIO_URL a Label Studio 1.2x?")
-    return records
-
-
-def _inner(record: Record, name: str) -> Record:
-    inner = record.get(name)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int):
-        raise Refused(
-            f"Label Studio's reply has {str(value)[:50]!r} where a number belongs. Is it a Label Studio 1.2x?"
-        )
-    return value

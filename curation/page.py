@@ -65,7 +65,7 @@ def instructions(classes: Sequence[str], examples: Mapping[str, Sequence[str]], 
     hint = f"<p>{HINTED}</p>" if hinted else ""
     return (
         "<p>Listen to the whole clip, then choose what you hear. When two answers fit, take the louder or longer one, "
-        f'and say so in the note.</p>{hint}<table cellpadding="6">{rows}</table>'
+        f'and say so in the note.</p>{hint}<table cellpadding="6"><tbody>{rows}</tbody></table>'
         "<p><kbd>space</kbd> plays and pauses, <kbd>ctrl</kbd>+<kbd>enter</kbd> submits and brings the next clip, "
         "<kbd>ctrl</kbd>+<kbd>space</kbd> skips it; <kbd>enter</kbd> finishes a note.</p>"
     )

@@ -1,5 +1,6 @@
 """Bring people's answers home: what is new on the server, or an export of it, into data/reviews.csv."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
 from curation import answers, files, params, tables
-from curation.annotation import Known, utc
-from curation.connection import Refused
+from curation.annotation import UNKNOWN, Known, utc
+from curation.connection import Record, Refused, inner
 from curation.label_studio import Params, Project, Server, from_environment
 from curation.server import annotator
 
@@ -26,6 +27,7 @@ class State(BaseModel):
     project_id: int
     project_utc: str  # when it was made: after a deletion its number is given again
     begun_utc: str  # of the last pull that brought news, by the server's clock
+    home_sha256: str  # of what was home then; when it is not any more (git checkout), all is asked for again
 
 
 def pull(
@@ -33,8 +35,9 @@ def pull(
 ) -> tuple[pd.DataFrame, pd.DataFrame, State]:
     """Return the reviews and the unread answers with what is new on the server, and up to where that is.
 
-    Only tasks that changed since `state` are asked for, all of them when it is of another project; without news it
-    stays as it is. The answers of a task or a project that was deleted on the server stay: nobody took them back.
+    Only tasks that changed since `state` are asked for, all of them when it is of another project or of other reviews;
+    without news it stays as it is. The answers of a task or a project that was deleted on the server stay: nobody took
+    them back.
 
     Args:
         server: where people answer.
@@ -48,12 +51,18 @@ def pull(
     if project is None:
         raise Refused(f"{server.url} has no project {p.project!r}. `earmark push` makes it; what is home stays.")
     begun_utc = utc(server.clock())
-    since_utc = _since(state, project, p.overlap_s)
+    since_utc = ""
+    here = (project.id, project.made_utc, _home(reviews, unread))
+    if state and (state.project_id, state.project_utc, state.home_sha256) == here:
+        since_utc = utc(datetime.fromisoformat(state.begun_utc) - timedelta(seconds=p.overlap_s))
     tasks = tqdm(server.answered(project, since_utc), "pull", unit=" tasks", delay=2)
-    after, still_unread = answers.merge(reviews, unread, tasks, known)
+    seen = (_doubted(task, project) for task in tasks)
+    after, still_unread = answers.merge(reviews, unread, seen, known)
     if state and since_utc and after.equals(reviews) and still_unread.equals(unread):
         return reviews, unread, state
-    return after, still_unread, State(project_id=project.id, project_utc=project.made_utc, begun_utc=begun_utc)
+    home = _home(after, still_unread)
+    state = State(project_id=project.id, project_utc=project.made_utc, begun_utc=begun_utc, home_sha256=home)
+    return after, still_unread, state
 
 
 def read_export(path: Path) -> list[object]:
@@ -73,20 +82,25 @@ def read_export(path: Path) -> list[object]:
     return tasks
 
 
-def _since(state: State | None, project: Project, overlap_s: int) -> str:
-    """Return since when changes are asked for, empty: since ever."""
-    if state is None or (state.project_id, state.project_utc) != (project.id, project.made_utc):
-        return ""
-    return utc(datetime.fromisoformat(state.begun_utc) - timedelta(seconds=overlap_s))
+def _doubted(task: Record, project: Project) -> Record:
+    """Return a task that does not say it is blind where its project, set by whatever hand, is not, nor the reverse."""
+    data = inner(task, "data")
+    untrue = data.get("shown") == ("blind" if project.hinted else "hinted")
+    return {**task, "data": {**data, "shown": UNKNOWN}} if untrue else task
+
+
+def _home(reviews: pd.DataFrame, unread: pd.DataFrame) -> str:
+    """Return a hash of which answers are home, whatever became of their words since."""
+    keys = (reviews[list(tables.REVIEWS.key)], unread[list(tables.UNREAD.key)])
+    return hashlib.sha256("".join(rows.to_csv(index=False) for rows in keys).encode()).hexdigest()
 
 
 def _read_state(path: Path) -> State | None:
+    """Return up to where the answers are known; what cannot be read, or is of an older earmark, is as good as none."""
     try:
         return State.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValidationError):
         return None
-    except ValidationError as error:
-        raise click.ClickException(f"{path} is damaged. Delete it: the next pull asks for everything again.") from error
 
 
 def _read_or_empty(path: Path, table: tables.Table) -> pd.DataFrame:
@@ -116,9 +130,10 @@ def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
             after, still_unread, state = pull(server, reviews, unread, before, p, known=known)
             if p.emails:
                 tables.write(_annotators(emails, known), data / "annotators.csv", tables.ANNOTATORS)
-        tables.write(still_unread, data / "unread.csv", tables.UNREAD)
+        # In this order nothing is lost between two writes: an answer leaves unread.csv when it is home.
         tables.write(after, data / "reviews.csv", tables.REVIEWS)
-        if state:  # last: a pull that was interrupted before asks again
+        tables.write(still_unread, data / "unread.csv", tables.UNREAD)
+        if state:
             files.write_json(state.model_dump(), data / "pulled.json")
     waiting = (still_unread["reason"] != answers.DELETED).sum()
     tail = f"; {waiting} could not be taken, see {data / 'unread.csv'}" if waiting else ""

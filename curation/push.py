@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,33 +12,21 @@ import pandas as pd
 from tqdm import tqdm
 
 from curation import files, page, params, tables
+from curation.clips import SUFFIX
 from curation.connection import Refused
 from curation.files import Json
-from curation.label_studio import Params, Project, Server, Task, from_environment
+from curation.label_studio import Params, Project, Server, from_environment
+from curation.plan import Wanted, plan
 from curation.playable import unplayable
+from curation.project import prepared
 
 T = TypeVar("T")
 CREATED_AT_ONCE = 500  # tasks a request; 2,000 are a quarter faster, but keep annotators waiting
 PREDICTED_AT_ONCE = 5000  # the cost of a request grows with the project
 WITHDRAWN_AT_ONCE = 500
 OURS = "earmark-"  # how the versions of our predictions begin
+LINKED = ("/", "http://", "https://")  # how addresses begin that a browser can follow
 SHOWN = 3  # how many faults a message names
-
-Wanted = Mapping[str, Mapping[str, Json]]  # the data of a task by clip
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What has to be done to the tasks of a project.
-
-    `kept` is the task of every clip that has one, `unheard` are the clips whose address has to be checked.
-    """
-
-    create: list[str]
-    update: dict[int, str]
-    withdraw: list[int]
-    kept: dict[str, Task]
-    unheard: list[str]
 
 
 @dataclass(frozen=True)
@@ -58,6 +45,17 @@ class Receipt:
         done = f"{self.created} made, {self.updated} changed, {self.withdrawn} withdrawn"
         return f"{len(self.sent)} tasks on the server ({done}); label at {self.label_at}"
 
+    @property
+    def warning(self) -> str:
+        """Return a line about the clips that were not sent, empty: there are none."""
+        first = "; ".join(f"{clip_id}: {why}" for clip_id, why in list(self.unplayable.items())[:SHOWN])
+        return (
+            f"{len(self.unplayable)} clips cannot be heard from the server and were not sent ({first}). See "
+            "`send.audio_prefix` in params.yaml and docs/labelling.md, then run `earmark push`."
+            if first
+            else ""
+        )
+
 
 def push(
     server: Server,
@@ -67,11 +65,15 @@ def push(
     *,
     classes: tuple[str, ...],
     clips: Path | None = None,
+    folder: str = "",
+    examples: Mapping[str, Sequence[str]] | None = None,
 ) -> Receipt:
     """Bring the project `p.project` up to date, make it when there is none; twice is once.
 
     What is on the server is read first and only the difference is written, so that after an interruption, wherever it
-    was, the next push completes. Tasks that somebody has answered, skipped or begun are never changed or withdrawn.
+    was, the next push completes. What is made is looked at again: of a clip that has two tasks by then, because an
+    earlier push was stored late or another one is at work, one goes. Tasks that somebody has answered, skipped or begun
+    are never withdrawn, nor changed, but for what they say was shown (`curation.project`).
 
     Args:
         server: where people answer.
@@ -80,51 +82,42 @@ def push(
         p: section `label_studio` of params.yaml.
         classes: the labels to choose from.
         clips: the folder of clips on this disk, when the server serves it (`curation.playable`).
+        folder: the same as the server names it, when it is to be told to.
+        examples: clips to be heard in the instructions, by class.
 
     Raises:
         click.ClickException: the server is down or refuses; the next push goes on from there.
     """
     wanted = _wanted(tasks)
-    project = _project(server, p, classes)
+    project = prepared(server, p, classes, _addresses(examples or {}, wanted))
+    if folder:
+        server.serve_folder(project, folder)
     planned = plan(wanted, server.tasks(project))
     faults = unplayable(server, {one: str(wanted[one].get("audio")) for one in planned.unheard}, clips)
     create = [one for one in planned.create if one not in faults]
     update = {number: one for number, one in planned.update.items() if one not in faults}
-    for some in _batches(planned.withdraw, WITHDRAWN_AT_ONCE, "withdraw"):
-        server.withdraw(project, some)
+    withdrawn = _withdraw(server, project, planned.withdraw)
     for number, clip_id in tqdm(update.items(), "update", unit=" tasks", delay=2):
         server.update_task(number, wanted[clip_id])
     version, guesses = predictions(scores)
-    lacking = [one for one, task in planned.kept.items() if one in guesses and version not in task.models]
+    kept = planned.kept
+    lacking = [one for one in wanted if one in kept and one in guesses and version not in kept[one].models]
     for batch in _batches(lacking, PREDICTED_AT_ONCE, "predict"):
-        server.predict(project, [{"task": planned.kept[one].id, **guesses[one]} for one in batch])
-    numbers = {one: task.id for one, task in planned.kept.items()} | _create(server, project, create, wanted, guesses)
+        server.predict(project, [{"task": kept[one].id, **guesses[one]} for one in batch])
+    if create:
+        _create(server, project, create, wanted, guesses)
+        settled = plan(wanted, server.tasks(project))
+        withdrawn += _withdraw(server, project, settled.withdraw)
+        kept = settled.kept
     ours = not project.model or project.model.startswith(OURS)  # else somebody has chosen a live model
-    if ours and project.model != version and not guesses.keys().isdisjoint(numbers):  # one without guesses is refused
+    asked = wanted.keys() & kept.keys()
+    if ours and project.model != version and not guesses.keys().isdisjoint(asked):  # one without guesses is refused
         server.update_project(project, {"model_version": version})
     view = server.ordered_view(project)
-    sent = pd.DataFrame({"clip_id": list(numbers), "project_id": project.id, "task_id": list(numbers.values())})
+    sent = [{"clip_id": clip_id, "project_id": project.id, "task_id": task.id} for clip_id, task in kept.items()]
     label_at = f"{server.url}projects/{project.id}/data?tab={view}&labeling=1"
-    return Receipt(sent, len(create), len(update), len(planned.withdraw), faults, label_at)
-
-
-def plan(wanted: Wanted, present: Iterable[Task]) -> Plan:
-    """Compare the tasks wanted with those present. Tasks that name no clip are somebody else's and left alone."""
-    by_clip: dict[str, list[Task]] = defaultdict(list)
-    for task in present:
-        if isinstance(clip_id := task.data.get("clip_id"), str):
-            by_clip[clip_id].append(task)
-    kept, update, withdraw = {}, {}, []
-    for clip_id, found in by_clip.items():
-        best = min(found, key=lambda task: (not task.touched, task.id))  # of doubles, the one that has an answer
-        withdraw += [task.id for task in found if not task.touched and (task is not best or clip_id not in wanted)]
-        if clip_id in wanted:
-            kept[clip_id] = best
-            if not best.touched and dict(best.data) != wanted[clip_id]:
-                update[best.id] = clip_id
-    create = [clip_id for clip_id in wanted if clip_id not in kept]
-    moved = [one for one in update.values() if kept[one].data.get("audio") != wanted[one].get("audio")]
-    return Plan(create, update, sorted(withdraw), kept, create + moved)
+    receipt = pd.DataFrame(sent, columns=list(tables.SENT.columns))
+    return Receipt(receipt, len(create), len(update), withdrawn, faults, label_at)
 
 
 def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]]]:
@@ -137,17 +130,25 @@ def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]
     }
 
 
-def _create(
-    server: Server, project: Project, clip_ids: Sequence[str], wanted: Wanted, guesses: Wanted
-) -> dict[str, int]:
-    """Make a task with its prediction for each clip and return their numbers."""
-    numbers: dict[str, int] = {}
+def _withdraw(server: Server, project: Project, tasks: Sequence[int]) -> int:
+    return sum(server.withdraw(project, some) for some in _batches(tasks, WITHDRAWN_AT_ONCE, "withdraw"))
+
+
+def _create(server: Server, project: Project, clip_ids: Sequence[str], wanted: Wanted, guesses: Wanted) -> None:
+    """Make a task with its prediction for each clip."""
     for batch in _batches(clip_ids, CREATED_AT_ONCE, "create"):
         made: list[Json] = [
             {"data": wanted[one], "predictions": [guesses[one]] if one in guesses else []} for one in batch
         ]
-        numbers |= zip(batch, server.create_tasks(project, made), strict=True)
-    return numbers
+        server.create_tasks(project, made)
+
+
+def _addresses(examples: Mapping[str, Sequence[str]], wanted: Wanted) -> dict[str, list[str]]:
+    """Return addresses of examples, as the tasks have; none when a browser cannot go there, to a bucket."""
+    clip_id, data = next(iter(wanted.items()), ("", {}))
+    prefix = str(data.get("audio")).removesuffix(f"{clip_id}{SUFFIX}")
+    linked = examples if prefix.startswith(LINKED) else {}
+    return {label: [f"{prefix}{one}{SUFFIX}" for one in clip_ids] for label, clip_ids in linked.items()}
 
 
 def _wanted(tasks: Sequence[Json]) -> dict[str, Mapping[str, Json]]:
@@ -160,18 +161,6 @@ def _wanted(tasks: Sequence[Json]) -> dict[str, Mapping[str, Json]]:
     return found
 
 
-def _project(server: Server, p: Params, classes: tuple[str, ...]) -> Project:
-    """Return the project, made or with the page of today."""
-    config, hinted = page.config(classes, hinted=p.shown == "hinted"), p.shown == "hinted"
-    project = server.project(p.project)
-    if project is None:
-        return server.create_project(p.project, config, hinted=hinted)
-    if project.config.strip() != config.strip():
-        click.echo(f"push: the page of project {p.project!r} differs from earmark's and is set to it.", err=True)
-        server.update_project(project, {"label_config": config, "show_collab_predictions": hinted})
-    return project
-
-
 def _batches(items: Sequence[T], size: int, what: str) -> Iterator[Sequence[T]]:
     with tqdm(total=len(items), desc=what, unit=" tasks", delay=2) as bar:
         for start in range(0, len(items), size):
@@ -179,38 +168,50 @@ def _batches(items: Sequence[T], size: int, what: str) -> Iterator[Sequence[T]]:
             bar.update(min(size, len(items) - start))
 
 
-def push_and_write(tasks: Sequence[Json], scores: Path, clips: Path, sent: Path, server: Server) -> Receipt:
+def push_and_write(
+    tasks: Sequence[Json],
+    scores: pd.DataFrame,
+    sent: Path,
+    server: Server,
+    *,
+    clips: Path,
+    examples: Mapping[str, Sequence[str]],
+    folder: str = "",
+) -> Receipt:
     """Push and write the receipt, one push at a time.
 
     Raises:
-        click.ClickException: another push is at work, the server refuses, or some clips cannot be heard from it.
+        click.ClickException: another push is at work, or the server refuses.
     """
-    classes = params.Data.load("data").classes
+    p, classes = Params.load("label_studio"), params.Data.load("data").classes
     with files.locked(sent):
-        receipt = push(
-            server,
-            tasks,
-            tables.read(scores, tables.SCORES),
-            Params.load("label_studio"),
-            classes=classes,
-            clips=clips,
-        )
+        receipt = push(server, tasks, scores, p, classes=classes, clips=clips, folder=folder, examples=examples)
         tables.write(receipt.sent, sent, tables.SENT)
-    if receipt.unplayable:
-        first = "; ".join(f"{clip_id}: {why}" for clip_id, why in list(receipt.unplayable.items())[:SHOWN])
-        raise Refused(
-            f"{len(receipt.unplayable)} of {len(tasks)} clips cannot be heard from {server.url} and were not sent "
-            f"({first}). See `send.audio_prefix` in params.yaml and docs/labelling.md, then run `earmark push`."
-        )
     return receipt
 
 
+def push_folder(data: Path, server: Server, folder: str = "") -> Receipt:
+    """Push what the tables in `data` ask for; `folder` is that of the clips as the server names it.
+
+    Raises:
+        click.ClickException: as `push_and_write`, or the tables are not there.
+    """
+    kinds = (tables.LABELS, tables.SCORES, tables.FLAGS, tables.QUEUE)
+    labels, scores, flags, queue = (tables.read(data / kind.name, kind) for kind in kinds)
+    return push_and_write(
+        _read(data / "tasks.json"),
+        scores,
+        data / "sent.csv",
+        server,
+        clips=data / "clips",
+        examples=page.examples(labels, scores, flags, queue),
+        folder=folder,
+    )
+
+
 @click.command()
-@click.option("--tasks", type=click.Path(path_type=Path), default="data/tasks.json", help="What stage `send` made.")
-@click.option("--scores", type=click.Path(path_type=Path), default="data/scores.csv", help="The model's view.")
-@click.option("--clips", type=click.Path(path_type=Path), default="data/clips", help="The sound of the clips.")
-@click.option("--sent", type=click.Path(path_type=Path), default="data/sent.csv", help="Where the receipt goes.")
-def main(tasks: Path, scores: Path, clips: Path, sent: Path) -> None:
+@click.option("--data", type=click.Path(path_type=Path), default="data", help="Folder of the tables and clips.")
+def main(data: Path) -> None:
     r"""Bring the Label Studio project up to date with the queue.
 
     The server is LABEL_STUDIO_URL, the key LABEL_STUDIO_API_KEY. Nothing is asked twice, however often this runs or is
@@ -220,14 +221,17 @@ def main(tasks: Path, scores: Path, clips: Path, sent: Path) -> None:
     Example:
         earmark push
 
-    Exit status: 0 done, 1 refused; then run it again.
+    Exit status: 0 done; 1 refused, or a clip cannot be heard and was not sent; then run it again.
     """
     server = from_environment()
     if server is None:
         raise click.ClickException(
-            f"No server: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or import {tasks} into one by hand."
+            f"No server: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or import {data / 'tasks.json'} by hand."
         )
-    click.echo(f"push: {push_and_write(_read(tasks), scores, clips, sent, server)}")
+    receipt = push_folder(data, server)
+    click.echo(f"push: {receipt}")
+    if receipt.warning:
+        raise Refused(receipt.warning)
 
 
 def _read(path: Path) -> Sequence[Json]:

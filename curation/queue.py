@@ -1,7 +1,7 @@
 """Choose what people should hear next, within a budget: suspects, uncertain and minority-class clips, and an audit."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
-from curation import params, tables
+from curation import params, review, tables
 
 Reason = Literal["suspect", "uncertain", "minority", "unlabelled", "audit"]
 
@@ -30,14 +30,22 @@ class Params(params.Section):
         return shares
 
 
-def queue(labels: pd.DataFrame, scores: pd.DataFrame, flags: pd.DataFrame, p: Params, *, trusted: bool) -> pd.DataFrame:
-    """Return `tables.QUEUE`: the clips nobody has answered yet that are most worth an answer.
+def queue(
+    labels: pd.DataFrame,
+    scores: pd.DataFrame,
+    flags: pd.DataFrame,
+    p: Params,
+    *,
+    trusted: bool,
+    skipped: Collection[str] = (),
+) -> pd.DataFrame:
+    """Return `tables.QUEUE`: the clips nobody has answered or `skipped` yet that are most worth an answer.
 
     The audit is a random sample, stratified by label, of the clips that no other reason chose: answers to it tell how
     many wrong labels the flags miss. The reasons are spread evenly over the ranks, so that whoever stops early has
     heard each of them. Without `trusted` scores (the guard of stage `flag` refused them) everything is audit.
     """
-    rows = _candidates(labels, scores, flags)
+    rows = _candidates(labels[~labels["clip_id"].isin(skipped)], scores, flags)
     rng = np.random.default_rng(p.seed)
     order: dict[Reason, Callable[[pd.DataFrame], pd.DataFrame]] = {
         "suspect": _suspects,
@@ -113,8 +121,9 @@ def _stratified(left: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 @click.option("--scores", type=click.Path(path_type=Path), required=True, help="Out-of-fold probabilities.")
 @click.option("--flags", type=click.Path(path_type=Path), required=True, help="The doubts.")
 @click.option("--flagging", type=click.Path(path_type=Path), required=True, help="Whether the scores were trusted.")
+@click.option("--reviews", type=click.Path(path_type=Path), required=True, help="People's answers, for the skips.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the queue goes.")
-def main(labels: Path, scores: Path, flags: Path, flagging: Path, out: Path) -> None:
+def main(labels: Path, scores: Path, flags: Path, flagging: Path, reviews: Path, out: Path) -> None:
     """Write the queue of clips to hear next."""
     queued = queue(
         tables.read(labels, tables.LABELS),
@@ -122,6 +131,7 @@ def main(labels: Path, scores: Path, flags: Path, flagging: Path, out: Path) -> 
         tables.read(flags, tables.FLAGS),
         Params.load("queue"),
         trusted=json.loads(flagging.read_text(encoding="utf-8"))["label_issues"] == "found",
+        skipped=review.skipped(tables.read(reviews, tables.REVIEWS)),
     )
     tables.write(queued, out, tables.QUEUE)
     click.echo("queue: " + ", ".join(f"{count} {reason}" for reason, count in queued["reason"].value_counts().items()))

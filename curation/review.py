@@ -1,4 +1,4 @@
-"""What people's answers to a clip come to: which of them stand."""
+"""What people's answers to a clip come to: which of them stand, and how long they took."""
 
 import pandas as pd
 
@@ -20,3 +20,19 @@ def standing(reviews: pd.DataFrame) -> pd.DataFrame:
     """Return the newest answer of each annotator to each clip, of those that were neither taken back nor are skips."""
     newest = latest(reviews)
     return newest[~newest["answer"].isin(NO_ANSWER)].drop_duplicates(["clip_id", "annotator"], keep="last")
+
+
+def skipped(reviews: pd.DataFrame) -> set[str]:
+    """Return the clips that somebody has skipped and nobody has answered; a skip that was taken back is none."""
+    newest = latest(reviews)
+    return set(newest.loc[newest["answer"] == "skipped", "clip_id"]) - set(standing(reviews)["clip_id"])
+
+
+def minutes(reviews: pd.DataFrame) -> float:
+    """Return how long people listened, also for skips and for what they took back.
+
+    The labelling server adds up the seconds of an answer from version to version, so of each answer the most count.
+    """
+    by_hand = reviews["annotation_id"] == ""
+    answers = reviews[~by_hand].groupby(["clip_id", "annotation_id", "annotation_utc"])["seconds"].max()
+    return float(answers.sum() + reviews.loc[by_hand, "seconds"].sum()) / 60

@@ -1,6 +1,6 @@
 """Hand the queue over to people: as a file in Label Studio's import format, and to the server when there is one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +8,7 @@ import click
 import pandas as pd
 from pydantic import Field
 
-from curation import clips, files, label_studio, params, push, tables
+from curation import clips, files, label_studio, page, params, push, tables
 
 
 class Params(params.Section):
@@ -38,25 +38,34 @@ def send(queue: pd.DataFrame, p: Params, *, shown: Literal["blind", "hinted"]) -
 
 @click.command()
 @click.option("--queue", type=click.Path(path_type=Path), required=True, help="What people should hear next.")
+@click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels, for examples.")
 @click.option("--scores", type=click.Path(path_type=Path), required=True, help="The model's view, for the server.")
+@click.option("--flags", type=click.Path(path_type=Path), required=True, help="The doubts: no examples.")
 @click.option("--audio", type=click.Path(path_type=Path), required=True, help="The sound of the clips.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the tasks go.")
 @click.option("--sent", type=click.Path(path_type=Path), required=True, help="Where the server's receipt goes.")
-def main(queue: Path, scores: Path, audio: Path, out: Path, sent: Path) -> None:
+def main(queue: Path, labels: Path, scores: Path, flags: Path, audio: Path, out: Path, sent: Path) -> None:
     """Write the tasks file, which imports into any Label Studio as it is, and push it to the server, if one is set."""
     shown = label_studio.Params.load("label_studio").shown
-    tasks = send(tables.read(queue, tables.QUEUE), Params.load("send"), shown=shown)
+    queued, scored = tables.read(queue, tables.QUEUE), tables.read(scores, tables.SCORES)
+    examples = page.examples(tables.read(labels, tables.LABELS), scored, tables.read(flags, tables.FLAGS), queued)
+    tasks = send(queued, Params.load("send"), shown=shown)
     files.write_json(tasks, out)
-    click.echo(f"send: {len(tasks)} tasks in {out}{_pushed(tasks, scores, audio, sent)}")
+    click.echo(f"send: {len(tasks)} tasks in {out}{_pushed(tasks, scored, examples, audio, sent)}")
 
 
-def _pushed(tasks: Sequence[files.Json], scores: Path, audio: Path, sent: Path) -> str:
+def _pushed(
+    tasks: Sequence[files.Json], scores: pd.DataFrame, examples: Mapping[str, Sequence[str]], audio: Path, sent: Path
+) -> str:
     """Push and say what came of it. A server that is down is no reason to stop the pipeline."""
     try:
         server = label_studio.from_environment()
-        return f"; {push.push_and_write(tasks, scores, audio, sent, server)}" if server else ""
+        if server is None:
+            return ""
+        receipt = push.push_and_write(tasks, scores, sent, server, clips=audio, examples=examples)
     except click.ClickException as error:
         return f"; NOT on the server: {error.message} `earmark push` does it later."
+    return f"; {receipt}" + (f". {receipt.warning}" if receipt.warning else "")
 
 
 if __name__ == "__main__":

@@ -13,21 +13,21 @@ def status(queue: pd.DataFrame, sent: pd.DataFrame, reviews: pd.DataFrame) -> li
 
     Args:
         queue: `tables.QUEUE`, what the round asks.
-        sent: `tables.SENT`, what is on the server.
+        sent: `tables.SENT`, what is on the server, of this round and of those before.
         reviews: `tables.REVIEWS`.
     """
     newest, standing = review.latest(reviews), review.standing(reviews)
-    answered = set(standing["clip_id"])
+    answered, skipped = set(standing["clip_id"]), review.skipped(reviews)
     on_server = set(sent["clip_id"])
-    waiting = queue[~queue["clip_id"].isin(answered)]
+    waiting = queue[~queue["clip_id"].isin(answered | skipped)]
     reasons = ", ".join(f"{count} {reason}" for reason, count in waiting["reason"].value_counts(sort=False).items())
-    done = len(on_server & answered)
-    minutes = newest["seconds"].sum() / 60
+    done, passed = len(on_server & answered), len(on_server & skipped)
     return [
-        f"asked     {len(on_server)} clips on the server, {done} answered, {len(on_server) - done} open",
+        f"asked     {len(on_server)} clips on the server, {done} answered, {passed} skipped, "
+        f"{len(on_server) - done - passed} open",
         f"answers   {len(standing)} standing to {len(answered)} clips, {len(newest) - len(standing)} skipped, "
         "taken back or replaced",
-        f"people    {standing['annotator'].nunique()} annotators, {minutes:.0f} minutes",
+        f"people    {standing['annotator'].nunique()} annotators, {review.minutes(reviews):.0f} minutes",
         f"agreement {_agreement(standing)}",
         f"queue     {len(waiting)} of {len(queue)} clips to hear" + (f": {reasons}" if reasons else ""),
         f"          {len(set(waiting['clip_id']) - on_server)} of them are not on the server: `earmark push`",

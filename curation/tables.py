@@ -65,7 +65,7 @@ REVIEWS = Table(
             "text", "a class, `unsure`, `bad_audio` or `none` (none of the classes); `skipped`; `deleted`: taken back"
         ),
         "seconds": Column("float", "time the annotator spent on it, in s"),
-        "shown": Column("text", "what the annotator saw", ("blind", "hinted")),
+        "shown": Column("text", "what the annotator saw", ("blind", "hinted", "unknown")),
         "note": Column("text", "free text"),
         "task_id": Column("text", "the task on the labelling server; empty: typed in by hand"),
         "task_utc": Column("text", "when the task was made; numbers are given again, with the time they are unique"),

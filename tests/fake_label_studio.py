@@ -31,6 +31,7 @@ class FakeLabelStudio:
         self.before: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
         self.after: Callable[[httpx.Request], None] = lambda request: None
         self.asked: list[str] = []
+        self.late: list[httpx.Request] = []
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -89,18 +90,33 @@ class FakeLabelStudio:
         elif request.headers.get("authorization") != f"Token {KEY}":
             return httpx.Response(401, json={"detail": "Invalid token."})
         else:
-            query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
-            body = json.loads(request.content) if request.content else None
-            reply = self._route(request.method, path.removeprefix("/api/").strip("/"), query, body)
+            reply = self._do(request)
         reply.headers["date"] = format_datetime(self.now, usegmt=True)
         self.after(request)
         return reply
+
+    def time_out(self, request: httpx.Request) -> None:
+        """Do not answer now, but do later what was asked: see `catch_up`."""
+        self.late.append(request)
+        raise httpx.ReadTimeout("timed out")
+
+    def catch_up(self) -> None:
+        while self.late:
+            self._do(self.late.pop(0))
+
+    def _do(self, request: httpx.Request) -> httpx.Response:
+        query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
+        body = json.loads(request.content) if request.content else None
+        return self._route(request.method, request.url.path.removeprefix("/api/").strip("/"), query, body)
 
     def _route(self, method: str, path: str, query: dict, body: object) -> httpx.Response:
         match method, path.split("/"):
             case "GET", ["projects"]:
                 found = [one for one in self.projects.values() if query["title"].lower() in one["title"].lower()]
-                return httpx.Response(200, json={"count": len(found), "results": found})
+                shown = [self._counted(one) for one in reversed(found)]
+                start = (int(query["page"]) - 1) * (size := int(query["page_size"]))
+                more = "http://more" if start + size < len(found) else None
+                return httpx.Response(200, json={"next": more, "results": shown[start : start + size]})
             case "POST", ["projects"]:
                 number = max(self.projects, default=0) + 1
                 self.projects[number] = {"id": number, "created_at": self.tick(), "model_version": "", **body}
@@ -110,7 +126,7 @@ class FakeLabelStudio:
             ):
                 return httpx.Response(400, json={"validation_errors": {"model_version": ["doesn't exist"]}})
             case "PATCH", ["projects", number]:
-                return self._of(self.projects, number, lambda project: project.update(body))
+                return self._of(self.projects, number, lambda project: project.update(self._set(body)))
             case "GET", ["tasks"]:
                 return self._list(int(query["project"]), query)
             case "PATCH", ["tasks", number]:
@@ -143,7 +159,15 @@ class FakeLabelStudio:
         if int(number) not in things:
             return httpx.Response(404, json={"detail": "Not found."})
         change(things[int(number)])
-        return httpx.Response(200, json={"id": int(number)})
+        return httpx.Response(200, json=things[int(number)])
+
+    def _counted(self, project: dict) -> dict:
+        return project | {"task_number": sum(task["project"] == project["id"] for task in self.tasks.values())}
+
+    @staticmethod
+    def _set(body: dict) -> dict:
+        """Return the settings as they are stored: whoever hides predictions chooses no model."""
+        return ({"model_version": ""} if body.get("show_collab_predictions") is False else {}) | body
 
     def _import(self, project: int, body: list[dict]) -> httpx.Response:
         if project not in self.projects:
@@ -163,13 +187,14 @@ class FakeLabelStudio:
             "cancelled_annotations",
             "drafts",
         ]
+        before = len(self.tasks)
         for number in body["selectedItems"]["included"]:
             task = self.tasks.get(number)
             if task and not task["annotations"] and not task["draft_exists"]:
                 del self.tasks[number]
         if not any(task["project"] == project for task in self.tasks.values()):
             self.views = [view for view in self.views if view["project"] != project]
-        return httpx.Response(200, json={"processed_items": 0})
+        return httpx.Response(200, json={"processed_items": before - len(self.tasks)})
 
     def _list(self, project: int, query: dict) -> httpx.Response:
         if project not in self.projects:

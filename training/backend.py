@@ -138,7 +138,7 @@ def _prediction(task: Task, model: live.Live, audio: Path) -> Json:
         raise click.ClickException(f"`clip_id` is {str(clip_id)[:50]!r}, no name of a clip.")
     if task.data.get("shown") != "hinted":
         raise click.ClickException(
-            f"The answer about {clip_id} would be stored as blind; `earmark push` mends open tasks."
+            f"The answer about {clip_id} would not be stored as hinted; `earmark push` makes open tasks anew."
         )
     found = live.probabilities(model, clip_id, audio)
     label = min(found, key=lambda name: (-found[name], name))

@@ -50,6 +50,27 @@ def test_a_folder_that_may_not_be_written_is_said_in_words(tmp_path: Path) -> No
         files.write_text("", tmp_path / "file" / "table.csv")
 
 
+def test_a_lock_that_cannot_be_made_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(click.ClickException, match=r"\.table\.csv\.lock: cannot be written \(.*\)"),
+        files.locked(tmp_path / "file" / "table.csv"),
+    ):
+        raise AssertionError
+
+
+def test_what_goes_wrong_under_the_lock_is_not_blamed_on_it_and_frees_it(tmp_path: Path) -> None:
+    for fault in (OSError("of the block"), BlockingIOError("of the block")):
+        with pytest.raises(OSError, match="of the block"), files.locked(tmp_path / "table.csv"):
+            raise fault
+    with (
+        files.locked(tmp_path / "table.csv"),
+        pytest.raises(click.ClickException, match=r"Another earmark is at work on .*table\.csv"),
+        files.locked(tmp_path / "table.csv"),
+    ):
+        raise AssertionError
+
+
 def test_json_has_six_digits_and_null_for_what_is_not_a_number(tmp_path: Path) -> None:
     files.write_json({"b": 1 / 3, "a": [float("nan"), 2, True, "ü"]}, tmp_path / "a.json")
     text = (tmp_path / "a.json").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from fake_label_studio import KEY, URL, FakeLabelStudio
 
 from curation import connection, label_studio
 
+PROJECT = label_studio.Project(1, "", "", "", hinted=False, instructions="")
 HTML = "<html><body>502 Bad Gateway</body></html>"
 
 
@@ -38,7 +39,11 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
         (200, {"json": {}}, "has no list of `results`"),
         (200, {"json": {"results": [3]}}, "has no list of `results`"),
         (200, {"json": {"results": [{"title": "earmark"}]}}, "'None' where a number belongs"),
-        (200, {"json": {"results": [{"title": "earmark", "id": 1}] * 2}}, "has 2 projects called 'earmark'"),
+        (
+            200,
+            {"json": {"results": [{"title": "earmark", "id": 1, "task_number": 1}] * 2}},
+            "has 2 projects called 'earmark'",
+        ),
     ],
 )
 def test_whatever_the_server_answers_is_a_refusal_in_words(status: int, reply: dict, message: str) -> None:
@@ -103,17 +108,40 @@ def test_a_token_that_cannot_be_renewed_is_a_refusal(reply: httpx.Response) -> N
     with pytest.raises(connection.Refused, match="answers GET api/projects/ with 401") as caught:
         server.project("earmark")
     assert mine not in str(caught.value)
+    with pytest.raises(connection.Refused, match=r"answers GET of a clip with 401.* The key is wrong") as caught:
+        server.ask_audio("/a.wav")
+    assert mine not in str(caught.value)
 
 
 def test_a_listing_that_does_not_move_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_studio, "PAGE", 1)
     server = refusing(200, json={"tasks": [{"id": 1, "data": {}}]})
     with pytest.raises(connection.Refused, match="does not list its tasks in order"):
-        server.tasks(label_studio.Project(1, "", "", ""))
+        server.tasks(PROJECT)
+
+
+def test_a_project_is_found_among_many_whose_title_holds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_studio, "PROJECTS", 2)
+    fake = FakeLabelStudio()
+    server = label_studio.connect(URL, KEY, transport=fake.transport)
+    mine = server.create_project("earmark", "<View/>", hinted=False)
+    for number in range(4):
+        server.create_project(f"earmark {number}", "<View/>", hinted=False)
+    assert server.project("earmark") == mine
+    assert server.project("earmark 7") is None
+
+
+def test_of_projects_with_the_same_title_the_one_with_tasks_counts() -> None:
+    fake = FakeLabelStudio()
+    server = label_studio.connect(URL, KEY, transport=fake.transport)
+    first, second = (server.create_project("earmark", "<View/>", hinted=False) for _ in range(2))
+    assert server.project("earmark") == first
+    server.create_tasks(second, [{"data": {}, "predictions": []}])
+    assert server.project("earmark") == second
 
 
 def test_what_is_not_known_about_a_task_counts_as_touched() -> None:
-    project = label_studio.Project(1, "", "", "")
+    project = PROJECT
     for known in ({}, {"total_annotations": 0, "cancelled_annotations": 0}):
         assert refusing(200, json={"tasks": [{"id": 1, **known}]}).tasks(project)[0].touched
     clear = {"total_annotations": 0, "cancelled_annotations": 0, "draft_exists": False}
@@ -122,12 +150,12 @@ def test_what_is_not_known_about_a_task_counts_as_touched() -> None:
 
 def test_predictions_that_the_server_drops_are_noticed() -> None:
     with pytest.raises(connection.Refused, match="took 0 of 1 predictions"):
-        refusing(201, json={"created": 0}).predict(label_studio.Project(1, "", "", ""), [{}])
+        refusing(201, json={"created": 0}).predict(PROJECT, [{}])
 
 
 def test_an_empty_withdrawal_asks_for_nothing() -> None:
     fake = FakeLabelStudio()
-    label_studio.connect(URL, KEY, transport=fake.transport).withdraw(label_studio.Project(1, "", "", ""), [])
+    label_studio.connect(URL, KEY, transport=fake.transport).withdraw(PROJECT, [])
     assert fake.asked == []
 
 

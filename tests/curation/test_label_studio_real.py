@@ -296,20 +296,52 @@ PUSH = """
 import sys, pandas as pd
 from curation import label_studio, push, tables
 p = label_studio.Params(project=sys.argv[3], shown="blind", overlap_s=60, emails=False)
-tasks = [{"data": {"audio": "s3://b/x.wav", "clip_id": f"{n:016x}", "rank": n + 1}} for n in range(5000)]
+tasks = [{"data": {"audio": "s3://b/x.wav", "clip_id": f"{n:016x}", "rank": n + 1}} for n in range(int(sys.argv[4]))]
 push.push(label_studio.connect(*sys.argv[1:3]), tasks, tables.SCORES.empty(), p, classes=("harmful", "safe"))
 """
 
 
 def test_a_push_killed_in_the_middle_is_completed_by_the_next(label_studio, server) -> None:
     title = "push killed"
-    command = [sys.executable, "-c", PUSH, label_studio.url, KEY, title]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as child:
-        while not (project := server.project(title)) or not 0 < len(server.tasks(project)) < len(MANY):
+    command = [sys.executable, "-c", PUSH, label_studio.url, KEY, title, str(len(MANY))]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as child, label_studio.client() as admin:
+        while not (project := server.project(title)):
             assert child.poll() is None
             time.sleep(0.05)
+        while not 0 < admin.get(f"/api/projects/{project.id}/").json()["task_number"] < len(MANY):
+            assert child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
     assert_complete(server, title)
+
+
+def test_two_pushes_at_once_without_a_lock_ask_about_every_clip_once(label_studio, server) -> None:
+    title = "two at once"
+    command = [sys.executable, "-c", PUSH, label_studio.url, KEY, title, "300"]
+    both = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(2)]
+    assert [child.wait() for child in both] == [0, 0]
+    counts = Counter(task.data["clip_id"] for task in server.tasks(server.project(title)))
+    assert counts == Counter(MANY[:300])
+
+
+def test_a_switch_leaves_no_task_that_says_what_was_not_shown(label_studio, server) -> None:
+    title, people = "switched", People(label_studio)
+
+    def switched(shown) -> list[tuple]:
+        made = [{"data": {**task["data"], "shown": shown}} for task in tasks("ab")]
+        p = settings(title).model_copy(update={"shown": shown})
+        push.push(server, made, SCORES, p, classes=CLASSES, examples={"safe": ["x & y"]})
+        project = server.project(title)
+        assert project.hinted == (shown == "hinted")
+        again = push.push(server, made, SCORES, p, classes=CLASSES, examples={"safe": ["x & y"]})
+        assert (again.created, again.updated, again.withdrawn) == (0, 0, 0)
+        assert server.project(title) == project
+        assert project.model
+        return sorted((task.data["clip_id"], task.data["shown"]) for task in server.tasks(project))
+
+    assert switched("blind") == [("a", "blind"), ("b", "blind")]
+    people.answer(server.tasks(server.project(title))[0].id, "ann", choice("safe"))
+    assert switched("hinted") == [("a", "unknown"), ("b", "hinted")]
+    assert switched("blind") == [("a", "unknown"), ("b", "blind")]
 
 
 class Cut(socketserver.BaseRequestHandler):

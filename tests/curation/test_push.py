@@ -1,5 +1,7 @@
+import itertools
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import click
 import httpx
@@ -7,9 +9,9 @@ import pandas as pd
 import pytest
 import rows
 from click.testing import CliRunner
-from fake_label_studio import KEY, URL, FakeLabelStudio
+from fake_label_studio import KEY, URL, FakeLabelStudio, Killed
 
-from curation import files, label_studio, push, tables
+from curation import annotation, files, label_studio, plan, pull, push, tables
 from curation.label_studio import Task
 
 CLASSES = ("harmful", "safe")
@@ -20,16 +22,19 @@ SCORES = pd.DataFrame(
 )
 
 
-def wanted(clips: str) -> dict[str, dict]:
-    return {clip: {"audio": f"/{clip}.wav", "clip_id": clip, "rank": rank} for rank, clip in enumerate(clips, 1)}
+def wanted(clips: str, shown: str = "blind") -> dict[str, dict]:
+    return {
+        clip: {"audio": f"/{clip}.wav", "clip_id": clip, "rank": rank, "shown": shown}
+        for rank, clip in enumerate(clips, 1)
+    }
 
 
-def tasks(clips: str) -> list[dict]:
-    return [{"data": data} for data in wanted(clips).values()]
+def tasks(clips: str, shown: str = "blind") -> list[dict]:
+    return [{"data": data} for data in wanted(clips, shown).values()]
 
 
-def present(number: int, clip: str, *, rank: int = 1, touched: bool = False) -> Task:
-    return Task(number, {"audio": f"/{clip}.wav", "clip_id": clip, "rank": rank}, touched, frozenset())
+def present(number: int, clip: str, *, touched: bool = False, **data: object) -> Task:
+    return Task(number, wanted(clip)[clip] | data, touched, frozenset())
 
 
 @pytest.fixture
@@ -42,12 +47,18 @@ def server(fake: FakeLabelStudio) -> label_studio.Server:
     return label_studio.connect(URL, KEY, transport=fake.transport)
 
 
-def do(server: label_studio.Server, clips: str, scores: pd.DataFrame = SCORES) -> push.Receipt:
-    return push.push(server, tasks(clips), scores, P, classes=CLASSES)
+def do(
+    server: label_studio.Server, clips: str, scores: pd.DataFrame = SCORES, shown: Literal["blind", "hinted"] = "blind"
+) -> push.Receipt:
+    return push.push(server, tasks(clips, shown), scores, P.model_copy(update={"shown": shown}), classes=CLASSES)
+
+
+def asked(fake: FakeLabelStudio) -> list[str]:
+    return sorted(task["data"]["clip_id"] for task in fake.tasks.values())
 
 
 def test_the_plan_makes_what_is_missing_and_withdraws_what_is_not_wanted() -> None:
-    planned = push.plan(wanted("ab"), [present(1, "a"), present(2, "c")])
+    planned = plan.plan(wanted("ab"), [present(1, "a"), present(2, "c")])
     assert (planned.create, planned.update, planned.withdraw) == (["b"], {}, [2])
     assert {clip: task.id for clip, task in planned.kept.items()} == {"a": 1}
 
@@ -55,24 +66,29 @@ def test_the_plan_makes_what_is_missing_and_withdraws_what_is_not_wanted() -> No
 def test_the_plan_leaves_alone_what_somebody_has_touched_and_what_is_not_ours() -> None:
     other = Task(9, {"text": "hello"}, touched=False, models=frozenset())
     touched = [present(1, "a", rank=5, touched=True), present(2, "c", touched=True)]
-    planned = push.plan(wanted("a"), [*touched, other])
+    planned = plan.plan(wanted("a"), [*touched, other])
     assert (planned.create, planned.update, planned.withdraw) == ([], {}, [])
 
 
 def test_the_plan_updates_a_rank_that_changed() -> None:
-    assert push.plan(wanted("a"), [present(1, "a", rank=5)]).update == {1: "a"}
+    assert plan.plan(wanted("a"), [present(1, "a", rank=5)]).update == {1: "a"}
 
 
 def test_an_address_is_checked_when_it_is_new() -> None:
-    moved = Task(1, {"audio": "/old/a.wav", "clip_id": "a", "rank": 1}, touched=False, models=frozenset())
-    planned = push.plan(wanted("abc"), [moved, present(2, "b", rank=9)])
+    moved = present(1, "a", audio="/old/a.wav")
+    planned = plan.plan(wanted("abc"), [moved, present(2, "b", rank=9)])
     assert (planned.create, planned.update, planned.unheard) == (["c"], {1: "a", 2: "b"}, ["c", "a"])
 
 
 def test_of_doubles_the_one_with_an_answer_stays() -> None:
     doubles = [present(1, "a"), present(2, "a", touched=True), present(3, "a")]
-    planned = push.plan(wanted("a"), doubles)
+    planned = plan.plan(wanted("a"), doubles)
     assert (planned.withdraw, planned.kept["a"].id) == ([1, 3], 2)
+
+
+def test_the_plan_makes_anew_what_says_that_something_else_was_shown_for_it_may_be_open() -> None:
+    planned = plan.plan(wanted("ab", "hinted"), [present(1, "a"), present(2, "b", touched=True)])
+    assert (planned.create, planned.update, planned.withdraw) == (["a"], {}, [1])
 
 
 def test_a_push_makes_project_tasks_predictions_and_one_view_by_rank(fake, server) -> None:
@@ -146,6 +162,151 @@ def test_a_page_changed_by_hand_is_set_again_with_a_word(fake, server, capsys) -
     assert "differs from earmark's and is set to it" in capsys.readouterr().err
 
 
+def test_tasks_that_are_stored_late_are_not_doubled(fake, server) -> None:
+    def wait(request: httpx.Request) -> None:
+        if request.url.path.endswith("/import"):
+            fake.time_out(request)
+
+    fake.before = wait
+    with pytest.raises(click.ClickException, match=r"ReadTimeout.*Whether it has done .* is not known"):
+        do(server, "ab")
+    fake.before = lambda request: fake.catch_up() if request.url.path.endswith("/import") else None
+    receipt = do(server, "ab")
+    assert asked(fake) == ["a", "b"]
+    assert set(receipt.sent["task_id"]) == set(fake.tasks)
+    assert receipt.withdrawn == 2
+    again = do(server, "ab")
+    assert (again.created, again.updated, again.withdrawn) == (0, 0, 0)
+
+
+def test_of_doubles_that_are_noticed_the_one_that_somebody_has_begun_stays(fake, server) -> None:
+    do(server, "a")
+    project = fake.projects[1]["id"]
+
+    def meanwhile(request: httpx.Request) -> None:
+        if request.url.path.endswith("/import"):
+            fake.after = lambda _: None
+            server.create_tasks(server.project("earmark"), [{"data": wanted("ab")["b"], "predictions": []}])
+            fake.tasks[max(fake.tasks)]["draft_exists"] = True
+
+    fake.after = meanwhile
+    receipt = do(server, "ab")
+    assert asked(fake) == ["a", "b"]
+    assert fake.tasks[max(fake.tasks)]["draft_exists"]
+    assert receipt.sent["task_id"].tolist() == list(fake.tasks)
+    assert set(receipt.sent["project_id"]) == {project}
+
+
+@pytest.mark.parametrize("hook", ["before", "after"])
+def test_pushes_from_two_machines_at_once_ask_about_every_clip_once(hook: str) -> None:
+    """The whole of one push happens before, or after, each of the requests of the other."""
+    for request in itertools.count():
+        fake = FakeLabelStudio()
+        one, other = (label_studio.connect(URL, KEY, transport=fake.transport) for _ in range(2))
+        left = iter(range(request, -1, -1))
+
+        def meanwhile(_: httpx.Request, left=left, other=other) -> None:
+            if next(left, 1) == 0:
+                do(other, "abc")
+
+        setattr(fake, hook, meanwhile)
+        do(one, "abc")
+        assert asked(fake) == ["a", "b", "c"]
+        again = do(one, "abc")
+        assert (again.created, again.updated, again.withdrawn) == (0, 0, 0)
+        if next(left, None) is not None:
+            break
+    assert request > 8
+
+
+def showing(fake: FakeLabelStudio) -> str:
+    return "hinted" if fake.projects[1]["show_collab_predictions"] else "blind"
+
+
+def say(fake: FakeLabelStudio, number: int) -> int:
+    part = {"from_name": "label", "to_name": "audio", "type": "choices", "value": {"choices": ["safe"]}}
+    return fake.annotate(number, 3, [part])
+
+
+def stored(server: label_studio.Server) -> dict[str, str]:
+    """Return what the answers say was shown, by annotation."""
+    known = annotation.Known(CLASSES, frozenset("abc"))
+    reviews, _, _ = pull.pull(server, tables.REVIEWS.empty(), tables.UNREAD.empty(), None, P, known=known)
+    return dict(zip(reviews["annotation_id"].astype(int), reviews["shown"], strict=True))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_no_answer_around_a_switch_is_stored_with_what_was_not_shown(killed: bool) -> None:
+    """People answer at each request of the push that switches, some of them on pages they have open since before."""
+    for request in itertools.count():
+        fake = FakeLabelStudio()
+        server = label_studio.connect(URL, KEY, transport=fake.transport)
+        do(server, "abc")
+        truth = {say(fake, 1): "blind"}
+        fake.tasks[2]["draft_exists"] = True
+        left = iter(range(request, -1, -1))
+        opened: dict[tuple, str] = {}
+
+        def people(_: httpx.Request, fake=fake, left=left, truth=truth, opened=opened) -> None:
+            if next(left, 1) == 0:
+                opened |= {(number, task["created_at"]): showing(fake) for number, task in fake.tasks.items()}
+                truth[say(fake, max(fake.tasks))] = showing(fake)
+                if killed:
+                    raise Killed
+
+        fake.before = people
+        try:
+            do(server, "abc", shown="hinted")
+        except Killed:
+            truth |= {say(fake, number): showing(fake) for number in fake.tasks}
+            do(server, "abc", shown="hinted")
+        ended, fake.before = next(left, None) is not None, lambda _: None
+        for number, task in fake.tasks.items():
+            if (number, task["created_at"]) in opened:
+                truth[say(fake, number)] = opened[number, task["created_at"]]
+        fresh = [number for number, task in fake.tasks.items() if task["data"]["shown"] == "hinted"]
+        after = {say(fake, number) for number in fresh}
+        found = stored(server)
+        assert found.keys() == {*truth, *after}
+        assert {number: shown for number, shown in found.items() if shown != "unknown"}.items() <= {
+            **truth,
+            **dict.fromkeys(after, "hinted"),
+        }.items()
+        assert {found[number] for number in after} <= {"hinted"}
+        if ended:
+            break
+    assert len(after) == 1  # nobody has touched c
+    assert request > 8
+
+
+def test_guesses_switched_on_by_hand_are_switched_off_and_answers_meanwhile_are_not_called_blind(
+    fake, server, capsys
+) -> None:
+    do(server, "abc")
+    before = say(fake, 1)
+    assert stored(server) == {before: "blind"}
+    fake.projects[1]["show_collab_predictions"] = True
+    meanwhile = say(fake, 2)
+    assert stored(server)[meanwhile] == "unknown"
+    do(server, "abc")
+    assert "project 'earmark' shows the model's guess and is set to `blind`" in capsys.readouterr().err
+    assert fake.projects[1]["show_collab_predictions"] is False
+    after = say(fake, next(number for number, task in fake.tasks.items() if task["data"]["clip_id"] == "c"))
+    assert stored(server) == {before: "unknown", meanwhile: "unknown", after: "blind"}
+
+
+def test_the_instructions_hold_examples_where_a_browser_can_follow_and_none_in_a_bucket(fake, server) -> None:
+    examples = {"safe": ["x", "y"]}
+    push.push(server, tasks("a"), SCORES, P, classes=CLASSES, examples=examples)
+    text = fake.projects[1]["expert_instruction"]
+    assert 'href="/x.wav"' in text
+    assert 'href="/y.wav"' in text
+    assert fake.projects[1]["show_instruction"] is True
+    bucket = [{"data": wanted("a")["a"] | {"audio": "s3://bucket/a.wav"}}]
+    push.push(server, bucket, SCORES, P, classes=CLASSES, examples=examples)
+    assert "href" not in fake.projects[1]["expert_instruction"]
+
+
 def test_tasks_that_are_not_those_of_the_stage_are_refused(server) -> None:
     for odd in ([{"data": {}}], ["a"], [*tasks("a"), *tasks("a")]):
         with pytest.raises(click.ClickException, match="not those of stage `send`"):
@@ -159,6 +320,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: label_studio
     Path("data").mkdir()
     files.write_json(tasks("ab"), Path("data/tasks.json"))
     tables.write(SCORES, Path("data/scores.csv"), tables.SCORES)
+    tables.write(rows.labelled(tables.LABELS, a="harmful", b="safe"), Path("data/labels.csv"), tables.LABELS)
+    for kind in (tables.FLAGS, tables.QUEUE):
+        tables.write(kind.empty(), Path("data") / kind.name, kind)
     monkeypatch.setattr(push, "from_environment", lambda: server)
     return tmp_path
 
@@ -176,7 +340,7 @@ def test_clips_that_cannot_be_heard_are_named_and_not_sent(fake: FakeLabelStudio
     fake.sound |= {"status": 404}
     result = CliRunner().invoke(push.main)
     assert result.exit_code == 1
-    assert "2 of 2 clips cannot be heard" in result.output
+    assert "2 clips cannot be heard from the server and were not sent" in result.output
     assert "a: the server answers with 404" in result.output
     assert fake.tasks == {}
 

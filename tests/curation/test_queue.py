@@ -80,6 +80,14 @@ def test_nobody_is_asked_again_what_somebody_has_answered() -> None:
     assert sorted(queued["clip_id"]) == ["a", "c"]
 
 
+def test_what_somebody_has_skipped_takes_nobodys_place() -> None:
+    labels = rows.labelled(tables.LABELS, a="safe", b="safe", c="safe")
+    queued = queue.queue(
+        labels, scores(a=0.5, b=0.5, c=0.5), suspects(b=0.0), only("suspect", 2), trusted=True, skipped={"b"}
+    )
+    assert sorted(queued["clip_id"]) == ["a", "c"]
+
+
 def test_a_reason_that_cannot_fill_its_share_leaves_it_to_the_audit() -> None:
     labels, harmful, _ = many(50)
     queued = queue.queue(
@@ -134,7 +142,9 @@ def test_the_stage_reads_and_writes_tables(tmp_path, monkeypatch) -> None:
     tables.write(scores(**harmful), Path("scores.csv"), tables.SCORES)
     tables.write(suspects(**doubts), Path("flags.csv"), tables.FLAGS)
     Path("flags.json").write_text(json.dumps({"label_issues": "refused", "why": "at chance"}))
-    options = "--labels labels.csv --scores scores.csv --flags flags.csv --flagging flags.json --out queue.csv"
-    result = CliRunner().invoke(queue.main, options.split())
-    assert (result.exit_code, result.output) == (0, "queue: 20 audit\n")
-    assert len(tables.read(Path("queue.csv"), tables.QUEUE)) == 20
+    skip = {"clip_id": "c007", "reviewed_utc": "2026-01-01T00:00:00Z", "answer": "skipped", "annotation_id": "1"}
+    tables.write(rows.table(tables.REVIEWS, skip), Path("reviews.csv"), tables.REVIEWS)
+    options = "--labels labels.csv --scores scores.csv --flags flags.csv --flagging flags.json --reviews reviews.csv"
+    result = CliRunner().invoke(queue.main, [*options.split(), "--out", "queue.csv"])
+    assert (result.exit_code, result.output) == (0, "queue: 19 audit\n")
+    assert set(tables.read(Path("queue.csv"), tables.QUEUE)["clip_id"]) == set(labels) - {"c007"}

@@ -27,5 +27,14 @@ def test_an_answer_taken_back_leaves_the_one_before_it() -> None:
     ) == [("ann", "safe")]
 
 
+def test_a_skip_counts_until_somebody_answers_or_takes_it_back() -> None:
+    skip = ("ann", "2026-01-01T00:00:00Z", "skipped", "1")
+    assert review.skipped(said(skip)) == {"c"}
+    assert review.skipped(said(skip, ("bob", "2026-01-02T00:00:00Z", "safe", "2"))) == set()
+    assert review.skipped(said(skip, ("ann", "2026-01-02T00:00:00Z", "deleted", "1"))) == set()
+
+
 def test_nobody_said_anything() -> None:
     assert stands() == []
+    assert review.skipped(said()) == set()
+    assert review.minutes(said()) == 0

@@ -1,8 +1,16 @@
 """Random rounds of asking and answering: in the end reviews.csv holds exactly what people said, once."""
 
+import json
+import os
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import click
 import httpx
 import pandas as pd
 import pytest
+import rows
 from fake_label_studio import KEY, URL, FakeLabelStudio, Killed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -15,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from curation import annotation, answers, label_studio, pull, push, tables
+from curation import answers, label_studio, pull, push, tables
 
 CLASSES = ("harmful", "safe")
 CLIPS = tuple("abcdef")
@@ -24,7 +32,8 @@ SCORES = pd.DataFrame(
     [{"clip_id": clip, "label": label, "probability": 0.5} for clip in CLIPS for label in CLASSES],
     columns=list(tables.SCORES.columns),
 )
-KNOWN = annotation.Known(CLASSES, frozenset(CLIPS))
+NOT_YET = "a"  # the clip that clips.csv may lack for a while
+REVIEWS, UNREAD = (Path("data") / table.name for table in (tables.REVIEWS, tables.UNREAD))
 
 
 def choice(answer: str) -> list[dict]:
@@ -32,20 +41,45 @@ def choice(answer: str) -> list[dict]:
 
 
 def wanted(clips: tuple[str, ...]) -> list:
-    return [{"data": {"audio": f"/{clip}.wav", "clip_id": clip, "rank": rank}} for rank, clip in enumerate(clips, 1)]
+    return [
+        {"data": {"audio": f"/{clip}.wav", "clip_id": clip, "rank": rank, "shown": "blind"}}
+        for rank, clip in enumerate(clips, 1)
+    ]
+
+
+def said(annotation: dict) -> str:
+    return "skipped" if annotation["was_cancelled"] else annotation["result"][0]["value"]["choices"][0]
+
+
+def know(clips: tuple[str, ...]) -> None:
+    """Write the clips that an answer may be about."""
+    tables.write(rows.table(tables.CLIPS, *({"clip_id": clip} for clip in clips)), Path("data/clips.csv"), tables.CLIPS)
 
 
 class RoundTrip(RuleBasedStateMachine):
-    """People, a queue that changes, and earmark, which may be killed before or after any of its requests."""
+    """People, a queue that changes, and earmark, which may be killed before or after any of its requests and writes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fake = FakeLabelStudio()
         self.server = label_studio.connect(URL, KEY, transport=self.fake.transport)
         self.queue: tuple[str, ...] = ()
-        self.reviews, self.unread, self.state = tables.REVIEWS.empty(), tables.UNREAD.empty(), None
+        self.before, self.folder = Path.cwd(), tempfile.TemporaryDirectory()
+        os.chdir(self.folder.name)
+        text = rows.PARAMS.read_text()
+        Path("params.yaml").write_text(text.replace("  overlap_s: 30 ", f"  overlap_s: {P.overlap_s} "))
+        know(CLIPS)
+        self.reviews, self.unread = tables.REVIEWS.empty(), tables.UNREAD.empty()
         self.seen: dict[tuple, tuple] = {}  # every version that a pull could see: who, what, and when
         self.standing: dict[tuple, bool] = {}  # the answers that the last pull could see, and those taken back since
+        self.maybe: dict[tuple, tuple] = {}  # what pulls could see that were interrupted: it may be home
+        self.taken: set[tuple] = set()  # the answers that these pulls could see taken back: they may be marked
+        self.whole = True  # whether the last pull was not interrupted
+        self.committed: tuple = ()
+
+    def teardown(self) -> None:
+        os.chdir(self.before)
+        self.folder.cleanup()
 
     def kill_at(self, request: int, *, stored: bool) -> None:
         left = iter(range(request, -1, -1))
@@ -89,6 +123,30 @@ class RoundTrip(RuleBasedStateMachine):
             self.let_live()
         assert touched <= set(self.fake.tasks)
 
+    @rule(request=st.integers(0, 10))
+    def a_push_times_out_and_is_done_later(self, request: int) -> None:
+        left = iter(range(request, -1, -1))
+
+        def late(asked: httpx.Request) -> None:
+            if next(left, 1) == 0 and asked.url.path.endswith("/import"):
+                self.fake.time_out(asked)
+
+        self.fake.before = late
+        try:
+            self.push()
+        except click.ClickException:
+            assert self.fake.late
+        finally:
+            self.let_live()
+
+    @rule(request=st.integers(0, 10))
+    def the_server_catches_up_while_we_push(self, request: int) -> None:
+        left = iter(range(request, -1, -1))
+        self.fake.before = lambda _: self.fake.catch_up() if next(left, 1) == 0 else None
+        self.push()
+        self.let_live()
+        self.a_push()
+
     @rule()
     def a_push(self) -> None:
         touched = {number for number, task in self.fake.tasks.items() if task["annotations"] or task["draft_exists"]}
@@ -102,7 +160,7 @@ class RoundTrip(RuleBasedStateMachine):
         begun = {self.fake.tasks[number]["data"]["clip_id"] for number in touched}
         rank = {clip: place for place, clip in enumerate(self.queue, 1)}
         assert sorted(open_clips) == sorted((clip, rank[clip]) for clip in self.queue if clip not in begun)
-        assert sorted(receipt.sent["clip_id"]) == sorted(self.queue)
+        assert set(receipt.sent["clip_id"]) == {*self.queue, *begun}
         assert all(len(set(task["models"])) == len(task["models"]) for task in self.fake.tasks.values())
         again = self.push()
         assert (again.created, again.updated, again.withdrawn) == (0, 0, 0)
@@ -146,8 +204,16 @@ class RoundTrip(RuleBasedStateMachine):
         self.fake.tasks.clear()
         self.fake.views.clear()
 
+    @rule(known=st.booleans())
+    def a_clip_is_cut_or_lost(self, known: bool) -> None:
+        know(CLIPS if known else tuple(clip for clip in CLIPS if clip != NOT_YET))
+
+    @rule()
+    def the_server_catches_up(self) -> None:
+        self.fake.catch_up()
+
     @precondition(lambda self: self.fake.projects)
-    @rule(request=st.integers(0, 3))
+    @rule(request=st.integers(0, 4))
     def a_pull_is_killed(self, request: int) -> None:
         self.kill_at(request, stored=True)
         try:
@@ -158,54 +224,125 @@ class RoundTrip(RuleBasedStateMachine):
             self.let_live()
 
     @precondition(lambda self: self.fake.projects)
+    @rule(write=st.integers(0, 2), full=st.booleans())
+    def a_pull_is_interrupted_between_its_writes(self, write: int, full: bool) -> None:
+        left, replace = iter(range(write, -1, -1)), Path.replace
+
+        def interrupted(path: Path, target: Path) -> Path:
+            if next(left, 1) == 0:
+                raise OSError("disk full") if full else Killed
+            return replace(path, target)
+
+        with mock.patch.object(Path, "replace", interrupted):
+            try:
+                self.pull()
+            except (Killed, click.ClickException):
+                self.look()
+                self.maybe |= self.visible()
+                self.taken |= self.taken_back()
+                self.whole = False
+
+    @precondition(lambda self: self.fake.projects)
+    @rule()
+    def a_commit(self) -> None:
+        self.pull()
+        files = [(path, path.read_bytes()) for path in (REVIEWS, UNREAD)]
+        self.committed = (files, dict(self.seen), dict(self.standing))
+
+    @precondition(lambda self: self.fake.projects and self.committed)
+    @rule()
+    def a_checkout(self) -> None:
+        files, seen, standing = self.committed
+        for path, content in files:
+            path.write_bytes(content)
+        self.reviews, self.seen, self.standing, self.maybe = tables.REVIEWS.empty(), dict(seen), dict(standing), {}
+        self.taken = set()
+        self.pull()
+
+    @precondition(lambda self: self.fake.projects)
     @rule()
     def a_pull(self) -> None:
         self.pull()
-        before = (self.reviews, self.unread, self.state)
+        files = (REVIEWS, UNREAD, Path("data/pulled.json"))
+        before = [path.read_bytes() for path in files]
         self.pull()
-        for mine, theirs in zip(before[:2], (self.reviews, self.unread), strict=True):
-            pd.testing.assert_frame_equal(mine, theirs)
-        assert before[2] == self.state
+        assert [path.read_bytes() for path in files] == before
 
     def pull(self) -> None:
-        old = set(map(tuple, self.reviews.fillna(-1).to_numpy()))
-        found = pull.pull(self.server, self.reviews, self.unread, self.state, P, known=KNOWN)
-        self.reviews, self.unread, self.state = found
-        assert old <= set(map(tuple, self.reviews.fillna(-1).to_numpy()))
-        for task, one in self.annotations():
-            who = (one["id"], one["created_at"])
-            said = "skipped" if one["was_cancelled"] else one["result"][0]["value"]["choices"][0]
-            version = (f"user-{one['updated_by']}", task["data"]["clip_id"], said)
-            self.seen[*who, one["updated_at"]] = version
-            self.standing[*who, task["id"], task["created_at"]] = True
+        with mock.patch.object(pull, "from_environment", return_value=self.server):
+            pull.pull_and_write(Path("data/clips.csv"), Path("data"))
+        self.look()
+        home = self.home()
+        found = {key: seen for key, seen in self.maybe.items() if key in home} | self.visible()
+        for key, (version, place) in found.items():
+            self.seen[key] = version
+            self.standing[place] = True
+        marked = {place for place in self.taken if self.marks().get(place[:2]) == {True}}
+        for place in (self.taken_back() | marked) & self.standing.keys():
+            self.standing[place] = False
+        self.maybe, self.taken, self.whole = {}, set(), True
+
+    def taken_back(self) -> set[tuple]:
         tasks = {(task["id"], task["created_at"]) for task in self.fake.tasks.values()}
         there = {(one["id"], one["created_at"]) for _, one in self.annotations()}
-        for number, made, *task in self.standing:
-            if tuple(task) in tasks and (number, made) not in there:
-                self.standing[number, made, *task] = False
+        places = {*self.standing, *(place for _, place in self.maybe.values())}
+        return {place for place in places if place[2:] in tasks and place[:2] not in there}
 
-    @invariant()
-    def reviews_hold_what_people_said_once(self) -> None:
-        said = self.reviews[self.reviews["answer"] != "deleted"]
-        keys = [(int(n), made, at) for n, made, at in said[[*answers.IDENTITY, "reviewed_utc"]].to_numpy()]
+    def visible(self) -> dict[tuple, tuple]:
+        """Return every version on the server: who, about what, what, and where it stands."""
+        return {
+            (one["id"], one["created_at"], one["updated_at"]): (
+                (f"user-{one['updated_by']}", task["data"]["clip_id"], said(one)),
+                (one["id"], one["created_at"], task["id"], task["created_at"]),
+            )
+            for task, one in self.annotations()
+        }
+
+    def look(self) -> None:
+        """Read what is home; nothing of it is ever lost."""
+        old = set(map(tuple, self.reviews.fillna(-1).to_numpy()))
+        self.reviews, self.unread = tables.read(REVIEWS, tables.REVIEWS), tables.read(UNREAD, tables.UNREAD)
+        assert old <= set(map(tuple, self.reviews.fillna(-1).to_numpy()))
+
+    def home(self) -> dict[tuple, tuple]:
+        """Return every version that is home, in reviews.csv or unread.csv."""
+        found = {}
+        for single in map(json.loads, self.unread["raw"]):
+            one = single["annotations"][0]
+            version = (f"user-{one['updated_by']}", single["data"]["clip_id"], said(one))
+            found[one["id"], one["created_at"], one["updated_at"]] = version
+        told = self.reviews[self.reviews["answer"] != "deleted"]
+        keys = [(int(n), made, at) for n, made, at in told[[*answers.IDENTITY, "reviewed_utc"]].to_numpy()]
         assert len(set(keys)) == len(keys)
-        rows = map(tuple, said[["annotator", "clip_id", "answer"]].to_numpy())
-        assert dict(zip(keys, rows, strict=True)) == self.seen
+        return found | dict(zip(keys, map(tuple, told[["annotator", "clip_id", "answer"]].to_numpy()), strict=True))
 
     @invariant()
-    def what_was_taken_back_is_marked_and_nothing_else(self) -> None:
+    def what_people_said_is_home_once(self) -> None:
+        home = self.home()
+        assert self.seen.items() <= home.items()
+        assert home.items() <= (self.seen | {key: version for key, (version, _) in self.maybe.items()}).items()
+
+    def marks(self) -> dict[tuple, set[bool]]:
+        """Return of every answer that is home whether it is marked as taken back, for each who had a hand in it."""
         newest = self.reviews.sort_values("reviewed_utc", kind="stable").drop_duplicates(
             [*answers.IDENTITY, "annotator"], keep="last"
         )
-        gone = {
-            (int(number), made): set(rows["answer"] == "deleted")
-            for (number, made), rows in newest.groupby(answers.IDENTITY)
-        }
-        assert gone == {(number, made): {not stands} for (number, made, *_), stands in self.standing.items()}
+        found: dict[tuple, set] = {}
+        for number, made, answer in newest[[*answers.IDENTITY, "answer"]].to_numpy():
+            found.setdefault((int(number), made), set()).add(answer == "deleted")
+        for raw, reason in self.unread[["raw", "reason"]].to_numpy():
+            one = json.loads(raw)["annotations"][0]
+            found.setdefault((one["id"], one["created_at"]), set()).add(reason == "deleted")
+        return found
+
+    @precondition(lambda self: self.whole)
+    @invariant()
+    def what_was_taken_back_is_marked_and_nothing_else(self) -> None:
+        assert self.marks() == {place[:2]: {not stands} for place, stands in self.standing.items()}
 
     @invariant()
-    def nothing_is_unread(self) -> None:
-        assert len(self.unread) == 0
+    def only_what_is_about_no_clip_is_unread(self) -> None:
+        assert set(self.unread["clip_id"]) <= {NOT_YET}
 
 
 def explore(examples: int) -> None:
@@ -214,9 +351,9 @@ def explore(examples: int) -> None:
 
 
 def test_reviews_hold_exactly_what_people_said_once() -> None:
-    explore(15)
+    explore(10)
 
 
 @pytest.mark.slow
 def test_reviews_hold_exactly_what_people_said_once_in_many_more_rounds() -> None:
-    explore(200)
+    explore(80)

@@ -2,6 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
+import httpx
 import pytest
 import rows
 from click.testing import CliRunner, Result
@@ -31,13 +32,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     shutil.copy(rows.PARAMS, "params.yaml")
     tables.write(QUEUE, Path("queue.csv"), tables.QUEUE)
-    tables.write(tables.SCORES.empty(), Path("scores.csv"), tables.SCORES)
+    for kind in (tables.LABELS, tables.SCORES):
+        tables.write(rows.labelled(kind, cccc="safe"), Path(kind.name), kind)
+    tables.write(tables.FLAGS.empty(), Path("flags.csv"), tables.FLAGS)
     Path("clips").mkdir()
     return tmp_path
 
 
 def run(out: str) -> Result:
-    words = f"--queue queue.csv --scores scores.csv --audio clips --out {out} --sent sent.csv"
+    words = f"--queue queue.csv --labels labels.csv --scores scores.csv --flags flags.csv --audio clips --out {out}"
+    words += " --sent sent.csv"
     return CliRunner().invoke(send.main, words.split(), catch_exceptions=False)
 
 
@@ -55,6 +59,19 @@ def test_the_stage_pushes_to_a_server_and_writes_its_receipt(monkeypatch: pytest
     monkeypatch.setattr(label_studio, "from_environment", lambda: server)
     assert "2 tasks on the server (2 made, 0 changed, 0 withdrawn)" in run("tasks.json").output
     assert Path("sent.csv").read_text() == "clip_id,project_id,task_id\naaaa,1,2\nbbbb,1,1\n"
+    assert "/data/local-files/?d=clips/cccc.wav" in fake.projects[1]["expert_instruction"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_clip_that_cannot_be_heard_is_named_and_the_others_are_on_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeLabelStudio()
+    fake.before = lambda request: httpx.Response(404) if "aaaa" in str(request.url) else None
+    server = label_studio.connect("https://labels.test", KEY, transport=fake.transport)
+    monkeypatch.setattr(label_studio, "from_environment", lambda: server)
+    said = run("tasks.json").output
+    assert "; 1 tasks on the server (1 made, 0 changed, 0 withdrawn); label at https" in said
+    assert ". 1 clips cannot be heard from the server and were not sent (aaaa: the server answers with 404" in said
+    assert "NOT" not in said
 
 
 @pytest.mark.usefixtures("folder")

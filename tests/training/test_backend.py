@@ -195,7 +195,7 @@ def test_a_blind_project_gets_no_predictions(client: TestClient) -> None:
 def test_a_task_whose_answer_would_be_stored_as_blind_gets_no_prediction(client: TestClient, shown: object) -> None:
     reply = ask(client, task(KNOWN, shown))
     assert reply.status_code == 409
-    assert "would be stored as blind" in reply.json()["detail"]
+    assert "would not be stored as hinted" in reply.json()["detail"]
 
 
 @pytest.mark.parametrize("classes", [("dog", "cat"), ("harmful", "safe", "dog"), ("safe", "harmful")])
