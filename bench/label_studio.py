@@ -73,7 +73,7 @@ def main() -> None:
             shutil.copy(clips / "first.wav", clips / f"{clip_id}.wav")
         prefix = f"/data/local-files/?d={Path(served).name}/{clips.name}/"
         queue = pd.DataFrame({"clip_id": ids, "rank": range(1, TASKS + 1), "reason": "audit"})
-        tasks = send.send(queue, send.Params(audio_prefix=prefix), shown="blind")
+        tasks = send.send(queue, tables.SCORES.empty(), send.Params(audio_prefix=prefix), shown="blind")
         scores = rng.random(TASKS)
         both = [
             pd.DataFrame({"clip_id": ids, "label": label, "probability": p})
