@@ -1,7 +1,7 @@
 """Bring people's answers home: what is new on the server, or an export of it, into data/reviews.csv."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -73,6 +73,18 @@ def read_export(path: Path) -> list[object]:
     return tasks
 
 
+def _names(tasks: Iterable[object]) -> dict[str, str]:
+    """Return the names of users of servers of their own by number, where an export holds their addresses."""
+    found = {}
+    for task in tasks:
+        annotations = task.get("annotations") if isinstance(task, dict) else None
+        for one in annotations if isinstance(annotations, list) else []:
+            user = one.get("completed_by") if isinstance(one, dict) else None
+            if isinstance(user, dict) and (name := annotator(str(user.get("email")))):
+                found[str(user.get("id"))] = name
+    return found
+
+
 def _since(state: State | None, project: Project, overlap_s: int) -> str:
     """Return since when changes are asked for, empty: since ever."""
     if state is None or (state.project_id, state.project_utc) != (project.id, project.made_utc):
@@ -107,8 +119,8 @@ def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
         reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
         unread = _read_or_empty(data / "unread.csv", tables.UNREAD)
         if export:
-            after, still_unread = answers.merge(reviews, unread, read_export(export), known)
-            state = None
+            tasks, state = read_export(export), None
+            after, still_unread = answers.merge(reviews, unread, tasks, replace(known, names=_names(tasks)))
         else:
             server = _server()
             before, emails = _read_state(data / "pulled.json"), server.emails()

@@ -15,17 +15,17 @@ import pytest
 import rows
 import soundfile
 
-from curation import files, push, send, tables
+from curation import files, send, tables
 
 CLASSES = ("harmful", "safe")
 CLIPS = [f"{number:016x}" for number in range(10)]
 LABELS = dict(zip(CLIPS, CLASSES * 5, strict=True))
-ASKED = [CLIPS[n] for n in (5, 2, 7, 0, 3, 6)]  # in this order; by name it would be another
+ASKED = [CLIPS[n] for n in (5, 2, 7, 0, 3, 6, 1)]  # in this order; by name it would be another
 DURATION_S = 8
 
 
 def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the project with six clips in the queue and go there; what belongs to the user is there too."""
+    """Write the project with seven clips in the queue and go there; what belongs to the user is there too."""
     monkeypatch.chdir(folder)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(folder / "home"))
@@ -45,12 +45,16 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("data/clips").mkdir()
     for number, clip_id in enumerate(CLIPS):
         tone = 0.3 * np.sin(2 * np.pi * (300 + 100 * number) * np.arange(16_000 * DURATION_S) / 16_000)
+        tone[len(tone) // 2 :] = 0
         soundfile.write(f"data/clips/{clip_id}.wav", tone, 16_000, subtype="PCM_16")
 
 
 def write_tasks(shown: Literal["blind", "hinted"]) -> None:
     """Write the tasks of the queue."""
-    queue, scores = tables.read(Path("data/queue.csv"), tables.QUEUE), tables.read(Path("data/scores.csv"), tables.SCORES)
+    queue, scores = (
+        tables.read(Path("data/queue.csv"), tables.QUEUE),
+        tables.read(Path("data/scores.csv"), tables.SCORES),
+    )
     files.write_json(send.send(queue, scores, send.Params.load("send"), shown=shown), Path("data/tasks.json"))
 
 
@@ -89,3 +93,8 @@ def reviews() -> dict[str, tuple[str, str, str]]:
     """Return the answers by clip: what, how shown, and the note."""
     found = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
     return {row.clip_id: (row.answer, row.shown, row.note) for row in found.itertuples()}
+
+
+def choice(answer: str) -> list[dict[str, object]]:
+    """Return an answer as the page stores it."""
+    return [{"from_name": "label", "to_name": "audio", "type": "choices", "value": {"choices": [answer]}}]

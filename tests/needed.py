@@ -1,4 +1,7 @@
-"""What tests need that is no Python package: where it is not, they are skipped, but not in CI, which would stay green."""
+"""What tests need that is no Python package: where it is not, they are skipped.
+
+In CI they fail instead: it installs everything, and a test that does not run there runs nowhere.
+"""
 
 import os
 from typing import NoReturn

@@ -147,25 +147,6 @@ def test_the_server_in_memory_behaves_like_the_real_one(label_studio, server) ->
     assert story(server, People(label_studio), "a story") == imagined
 
 
-def test_exports_and_snapshots_tell_the_same_as_the_server(label_studio, server) -> None:
-    people, title = People(label_studio), "exported"
-    numbers = list(do(server, CLIPS, title).sent["task_id"])
-    people.answer(numbers[0], "ann", choice("safe"))
-    people.change(people.answer(numbers[1], "ann", choice("safe")), "bob", result=choice("harmful"))
-    people.answer(numbers[2], "bob", [], skip=True)
-    people.answer(numbers[3], "bob", choice("dog"))
-    reviews, unread, _ = pull.pull(server, *EMPTY, None, settings(title), known=KNOWN)
-    assert (len(reviews), len(unread)) == (3, 1)
-    project = server.project(title).id
-    with label_studio.client() as admin:
-        snapshot = admin.post(f"/api/projects/{project}/exports/", json={}).json()["id"]
-        taken = admin.get(f"/api/projects/{project}/exports/{snapshot}/download?exportType=JSON").json()
-    for exported in (label_studio.export(project), taken):
-        mine, theirs = answers.merge(*EMPTY, exported, KNOWN)
-        pd.testing.assert_frame_equal(mine, reviews)
-        assert theirs["detail"].tolist() == unread["detail"].tolist()
-
-
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # of the SDK
 def test_a_personal_access_token_serves_as_well_as_a_legacy_one(label_studio) -> None:
     with label_studio.client() as admin:
