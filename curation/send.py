@@ -23,7 +23,7 @@ def send(
     """Return one task a clip, in order of listening.
 
     The tasks hold neither the given label nor the reason for asking, and a model's guess only where it is `shown`,
-    because an annotator who sees a guess tends to agree with it. Whether it is goes along, to be stored with the answer.
+    because annotators who see a guess tend to agree with it. Whether it is goes along, to be stored with the answer.
     """
     guesses = push.predictions(scores)[1] if shown == "hinted" else {}
     return [
