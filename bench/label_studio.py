@@ -1,4 +1,4 @@
-"""Time push and pull on a real Label Studio with 10,000 tasks.
+"""Time push and pull on a real Label Studio with 10,000 tasks, and fail when they take too long or too much memory.
 
 Needs an empty server on this machine: LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, and EARMARK_CLIPS, a folder below its
 document root that it may serve as local files (docs/labelling.md).
@@ -21,7 +21,9 @@ import soundfile
 from curation import annotation, label_studio, page, pull, push, send, tables
 
 T = TypeVar("T")
-TASKS, NEW = 10_000, 10
+TASKS, NEW, SOME = 10_000, 10, 1_000  # tasks; new answers; tasks of what is slow, at a request each
+PUSH, PULL_NEW, FIRST_PULL = f"push {TASKS} tasks with predictions", f"pull {NEW} new answers", f"first pull of {TASKS}"
+LIMITS = {PUSH: 30, PULL_NEW: 2, FIRST_PULL: 40, "peak_mb": 500}  # seconds, MB
 CLASSES = ("harmful", "safe")
 OUT = Path("bench/label_studio.json")
 P = label_studio.Params(project="earmark bench", shown="blind", overlap_s=30, emails=False)
@@ -53,6 +55,12 @@ def import_answered(server: label_studio.Server, project: label_studio.Project, 
         server.create_tasks(project, [{"data": {"audio": "/", "clip_id": one}, "annotations": done} for one in some])
 
 
+def emptied(server: label_studio.Server, project: label_studio.Project) -> label_studio.Project:
+    """Return a new project in the place of this one."""
+    server._ask("DELETE", f"api/projects/{project.id}/", type(None))
+    return server.create_project(P.project, page.config(CLASSES), hinted=False)
+
+
 def peak_mb() -> float:
     """Return the most memory this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -73,7 +81,7 @@ def main() -> None:
             shutil.copy(clips / "first.wav", clips / f"{clip_id}.wav")
         prefix = f"/data/local-files/?d={Path(served).name}/{clips.name}/"
         queue = pd.DataFrame({"clip_id": ids, "rank": range(1, TASKS + 1), "reason": "audit"})
-        tasks = send.send(queue, send.Params(audio_prefix=prefix), shown="blind")
+        tasks = send.send(queue, tables.SCORES.empty(), send.Params(audio_prefix=prefix), shown="blind")
         scores = rng.random(TASKS)
         both = [
             pd.DataFrame({"clip_id": ids, "label": label, "probability": p})
@@ -81,6 +89,8 @@ def main() -> None:
         ]
         measure(server, tasks, pd.concat(both, ignore_index=True), clips, served)
     OUT.write_text(json.dumps(figures, indent=2) + "\n")
+    over = {what: figures[what] for what, limit in LIMITS.items() if figures[what] >= limit}
+    assert not over, f"over the limits {LIMITS}: {over}"
 
 
 def measure(server: label_studio.Server, tasks: list, scores: pd.DataFrame, clips: Path, served: str) -> None:
@@ -88,7 +98,7 @@ def measure(server: label_studio.Server, tasks: list, scores: pd.DataFrame, clip
     project = server.create_project(P.project, page.config(CLASSES), hinted=False)
     server.serve_folder(project, served)
     receipt = timed(
-        f"push {TASKS} tasks with predictions",
+        PUSH,
         lambda: push.push(server, tasks, scores, P, classes=CLASSES, clips=clips),
     )
     timed("push again", lambda: push.push(server, tasks, scores, P, classes=CLASSES, clips=clips))
@@ -97,13 +107,20 @@ def measure(server: label_studio.Server, tasks: list, scores: pd.DataFrame, clip
     time.sleep(P.overlap_s)  # people take longer to begin; the next pull would ask again for what was just made
     *_, state = timed("pull, nothing answered", lambda: pull.pull(server, *empty, None, P, known=known))
     answer(server, project, "safe", list(receipt.sent["task_id"][:NEW]))
-    reviews, *_ = timed(f"pull {NEW} new answers", lambda: pull.pull(server, *empty, state, P, known=known))
+    reviews, *_ = timed(PULL_NEW, lambda: pull.pull(server, *empty, state, P, known=known))
     assert len(reviews) == NEW
-    server._ask("DELETE", f"api/projects/{project.id}/", type(None))
-    project = server.create_project(P.project, page.config(CLASSES), hinted=False)
+    turned = [{"data": task["data"] | {"rank": SOME - rank}} for rank, task in enumerate(tasks[NEW:SOME], NEW)]
+    moved = [*tasks[:NEW], *turned, *tasks[SOME:]]
+    receipt = timed(f"push {len(turned)} changed ranks", lambda: push.push(server, moved, scores, P, classes=CLASSES))
+    assert receipt.updated == len([task for task, old in zip(moved, tasks, strict=True) if task != old])
+    project = emptied(server, project)
+    server.serve_folder(project, served)
+    http = [{"data": task["data"] | {"audio": server.url.rstrip("/") + task["data"]["audio"]}} for task in tasks[:SOME]]
+    timed(f"push {SOME} tasks, each asked for by http", lambda: push.push(server, http, scores, P, classes=CLASSES))
+    project = emptied(server, project)
     import_answered(server, project, list(known.clip_ids))
     before = peak_mb()
-    reviews, *_ = timed(f"first pull of {TASKS} answers", lambda: pull.pull(server, *empty, None, P, known=known))
+    reviews, *_ = timed(FIRST_PULL, lambda: pull.pull(server, *empty, None, P, known=known))
     assert len(reviews) == TASKS
     print(f"{'memory of the whole process, before and after':55} {before:.0f} and {peak_mb():.0f} MB")
     figures["peak_mb"] = round(peak_mb())

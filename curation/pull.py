@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -95,6 +95,18 @@ def _home(reviews: pd.DataFrame, unread: pd.DataFrame) -> str:
     return hashlib.sha256("".join(rows.to_csv(index=False) for rows in keys).encode()).hexdigest()
 
 
+def _names(tasks: Iterable[object]) -> dict[str, str]:
+    """Return the names of users of servers of their own by number, where an export holds their addresses."""
+    found = {}
+    for task in tasks:
+        annotations = task.get("annotations") if isinstance(task, dict) else None
+        for one in annotations if isinstance(annotations, list) else []:
+            user = one.get("completed_by") if isinstance(one, dict) else None
+            if isinstance(user, dict) and (name := annotator(str(user.get("email")))):
+                found[str(user.get("id"))] = name
+    return found
+
+
 def _read_state(path: Path) -> State | None:
     """Return up to where the answers are known; what cannot be read, or is of an older earmark, is as good as none."""
     try:
@@ -121,8 +133,8 @@ def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
         reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
         unread = _read_or_empty(data / "unread.csv", tables.UNREAD)
         if export:
-            after, still_unread = answers.merge(reviews, unread, read_export(export), known)
-            state = None
+            tasks, state = read_export(export), None
+            after, still_unread = answers.merge(reviews, unread, tasks, replace(known, names=_names(tasks)))
         else:
             server = _server()
             before, emails = _read_state(data / "pulled.json"), server.emails()

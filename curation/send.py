@@ -17,12 +17,15 @@ class Params(params.Section):
     audio_prefix: str = Field(min_length=1)  # address of the clips for the annotator's browser, ends before the name
 
 
-def send(queue: pd.DataFrame, p: Params, *, shown: Literal["blind", "hinted"]) -> list[files.Json]:
+def send(
+    queue: pd.DataFrame, scores: pd.DataFrame, p: Params, *, shown: Literal["blind", "hinted"]
+) -> list[files.Json]:
     """Return one task a clip, in order of listening.
 
-    The tasks hold neither the given label nor a model's guess nor the reason for asking, because an annotator who sees
-    a guess tends to agree with it. Whether a guess is `shown` beside them goes along, to be stored with the answer.
+    The tasks hold neither the given label nor the reason for asking, and a model's guess only where it is `shown`,
+    because annotators who see a guess tend to agree with it. Whether it is goes along, to be stored with the answer.
     """
+    guesses = push.predictions(scores)[1] if shown == "hinted" else {}
     return [
         {
             "data": {
@@ -30,7 +33,8 @@ def send(queue: pd.DataFrame, p: Params, *, shown: Literal["blind", "hinted"]) -
                 "clip_id": clip_id,
                 "rank": rank,
                 "shown": shown,
-            }
+            },
+            **({"predictions": [guesses[clip_id]]} if clip_id in guesses else {}),
         }
         for clip_id, rank in queue.sort_values("rank")[["clip_id", "rank"]].itertuples(index=False)
     ]
@@ -39,7 +43,7 @@ def send(queue: pd.DataFrame, p: Params, *, shown: Literal["blind", "hinted"]) -
 @click.command()
 @click.option("--queue", type=click.Path(path_type=Path), required=True, help="What people should hear next.")
 @click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels, for examples.")
-@click.option("--scores", type=click.Path(path_type=Path), required=True, help="The model's view, for the server.")
+@click.option("--scores", type=click.Path(path_type=Path), required=True, help="The model's view, to be shown or not.")
 @click.option("--flags", type=click.Path(path_type=Path), required=True, help="The doubts: no examples.")
 @click.option("--audio", type=click.Path(path_type=Path), required=True, help="The sound of the clips.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the tasks go.")
@@ -49,7 +53,7 @@ def main(queue: Path, labels: Path, scores: Path, flags: Path, audio: Path, out:
     shown = label_studio.Params.load("label_studio").shown
     queued, scored = tables.read(queue, tables.QUEUE), tables.read(scores, tables.SCORES)
     examples = page.examples(tables.read(labels, tables.LABELS), scored, tables.read(flags, tables.FLAGS), queued)
-    tasks = send(queued, Params.load("send"), shown=shown)
+    tasks = send(queued, scored, Params.load("send"), shown=shown)
     files.write_json(tasks, out)
     click.echo(f"send: {len(tasks)} tasks in {out}{_pushed(tasks, scored, examples, audio, sent)}")
 

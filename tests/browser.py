@@ -4,19 +4,21 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import needed
 import pytest
 
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 
 
-def start() -> Iterator[Any]:
+def start(*arguments: str) -> Iterator[Any]:
     """Yield a browser that keeps a log of errors and of requests."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
     if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver on PATH")
+        needed.skip(needed.BROWSER)
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"):
+    usual = ("--headless=new", "--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio")
+    for argument in (*usual, *arguments):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))

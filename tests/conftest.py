@@ -1,12 +1,12 @@
 """A real git and DVC repository for the tests of the commands, and a real Label Studio for the slow ones."""
 
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import needed
 import pytest
 import rows
 from hypothesis import settings
@@ -64,10 +64,7 @@ def repository(hermetic: None, template: Path, tmp_path: Path, monkeypatch: pyte
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLabelStudio]:
     """Yield one real Label Studio for all tests of a run."""
-    program = os.environ.get("EARMARK_LABEL_STUDIO", "")
-    if not program:
-        pytest.skip("EARMARK_LABEL_STUDIO does not name the program `label-studio` of an installation")
-    server = RealLabelStudio(program, tmp_path_factory.mktemp("label_studio"))
+    server = RealLabelStudio(needed.label_studio(), tmp_path_factory.mktemp("label_studio"))
     server.start()
     yield server
     server.kill()

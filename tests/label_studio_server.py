@@ -98,5 +98,6 @@ class RealLabelStudio:
 
     def export(self, project: int) -> list[dict]:
         with self.client() as admin:
-            found: list[dict] = json.loads(admin.get(f"/api/projects/{project}/export?exportType=JSON").content)
+            whole = f"/api/projects/{project}/export?exportType=JSON&download_all_tasks=true"
+            found: list[dict] = json.loads(admin.get(whole).content)
         return found

@@ -1,108 +1,82 @@
-"""The whole way of an answer, with a real Label Studio and a real browser."""
+"""The whole way of an answer, with a real Label Studio of one's own and a real browser."""
 
-import os
+import json
 import re
-import shutil
-import signal
-import subprocess
-import sys
+import socketserver
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any
+from urllib.parse import urlsplit
 
-import numpy as np
+import annotating
+import browser
+import httpx
+import needed
 import pytest
-import rows
-import soundfile
+from annotating import ASKED, DURATION_S, LABELS
 
-from curation import files, page, send, tables
+from curation import page, server
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
-CHROMIUM = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--window-size=1200,780"),
-    "--autoplay-policy=no-user-gesture-required",
-)
-CLIPS = [f"{number:016x}" for number in range(10)]
-LABELS = dict(zip(CLIPS, ["harmful", "safe"] * 5, strict=True))
-ASKED = [CLIPS[n] for n in (5, 2, 7, 0, 3, 6)]  # in this order; by name it would be another
+CHROMIUM = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync", "--window-size=1200,780")
 PRESSED = {"2": "safe", "1": "harmful", "u": "unsure", "b": "bad_audio", "n": "none"}
-DURATION_S = 8
+TIPS = "CONNECT raw.githubusercontent.com:443"  # what Label Studio asks for and has no switch for
+WRAPPER = """\
+#!/bin/sh
+[ "$HTTP_PROXY $HTTPS_PROXY" = "{nowhere} {nowhere}" ] || exit 3
+HTTP_PROXY={proxy} HTTPS_PROXY={proxy} exec {program} "$@"
+"""
+DRAWN = """
+const canvas = document.querySelector('canvas'), [width, height] = [canvas.width / 2, canvas.height];
+const pixels = (x, y, h) => {
+  const {data} = canvas.getContext('2d').getImageData(x, height * y, width - 10, height * h);
+  return [...Array(data.length / 4).keys()].map(n => data.slice(4 * n, 4 * n + 4).join());
+};
+const [left, right] = [5, width + 5];
+return {
+  wave: [left, right].map(x => pixels(x, 0.26, 0.1).filter(p => p.startsWith('149,149,149')).length),
+  colours: [left, right].map(x => new Set(pixels(x, 0.6, 0.3)).size),
+};
+"""  # of the half with a tone, and of the silent one
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project as `dvc repro` leaves it, with six clips in the queue, and go there."""
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("Debian's packages chromium and chromium-driver are not installed")
-    if not os.environ.get("EARMARK_LABEL_STUDIO"):
-        pytest.skip("EARMARK_LABEL_STUDIO does not name the program `label-studio` of an installation")
-    monkeypatch.chdir(tmp_path)
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    shutil.copy(rows.PARAMS, "params.yaml")
-    queue = rows.table(tables.QUEUE, *({"clip_id": clip_id, "rank": n} for n, clip_id in enumerate(ASKED, 1)))
-    for kind, frame in (
-        (tables.CLIPS, rows.table(tables.CLIPS, *({"clip_id": clip_id} for clip_id in CLIPS))),
-        (tables.LABELS, rows.labelled(tables.LABELS, **LABELS)),
-        (tables.SCORES, rows.labelled(tables.SCORES, **LABELS)),
-        (tables.FLAGS, tables.FLAGS.empty()),
-        (tables.QUEUE, queue),
-    ):
-        tables.write(frame, Path("data") / kind.name, kind)
-    write_tasks("blind")
-    Path("data/clips").mkdir()
-    for number, clip_id in enumerate(CLIPS):
-        tone = 0.3 * np.sin(2 * np.pi * (300 + 100 * number) * np.arange(16_000 * DURATION_S) / 16_000)
-        soundfile.write(f"data/clips/{clip_id}.wav", tone, 16_000, subtype="PCM_16")
-    return tmp_path
+def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Return, filled as it goes, what the server asks of other machines: its dead proxy is one that listens."""
+    lines: list[str] = []
+
+    class Listener(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            lines.append(self.rfile.readline().decode().rpartition(" ")[0])
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Listener) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{proxy.server_address[1]}"
+        wrapper = tmp_path / "label-studio"
+        wrapper.write_text(WRAPPER.format(nowhere=server.NOWHERE, proxy=address, program=needed.label_studio()))
+        wrapper.chmod(0o700)
+        monkeypatch.setenv("EARMARK_LABEL_STUDIO", str(wrapper))
+        yield lines
+        proxy.shutdown()
 
 
-def write_tasks(shown: Literal["blind", "hinted"]) -> None:
-    queue = tables.read(Path("data/queue.csv"), tables.QUEUE)
-    files.write_json(send.send(queue, send.Params.load("send"), shown=shown), Path("data/tasks.json"))
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    annotating.write(tmp_path, monkeypatch)
+    yield from browser.start(*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}")
 
 
-@contextmanager
-def annotating() -> Iterator[tuple[dict[str, str], Callable[[], str]]]:
-    """Run `earmark annotate`; yield its address, email and password, and a function that ends it by Ctrl-C."""
-    command = [sys.executable, "-m", "curation.cli", "annotate", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
-
-        def stop() -> str:
-            running.send_signal(signal.SIGINT)
-            rest = running.communicate(timeout=60)[0]
-            assert running.returncode == 0, rest
-            return rest
-
-        try:
-            said = ""
-            while "Ctrl-C" not in said:
-                line = running.stdout.readline()
-                assert line, f"ended with {running.wait()} after {said!r}"
-                said += line
-            found = re.search(r"log in as (?P<email>\S+) with (?P<password>\S+)(.|\n)*label at (?P<address>\S+)", said)
-            yield found.groupdict(), stop
-        finally:
-            running.send_signal(signal.SIGTERM)
-
-
-class Browser:
+class Person:
     """What a person does: look, listen, press keys."""
 
-    def __init__(self, profile: Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium")
-        for argument in (*CHROMIUM, f"--user-data-dir={profile}"):
-            options.add_argument(argument)
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
 
     def until(self, look: Callable[[], object]) -> object:
         return WebDriverWait(self.driver, 60).until(lambda _: look())
@@ -126,74 +100,95 @@ class Browser:
         """Return a property of the player of the clip; an example in the instructions has none."""
         return self.driver.execute_script(f"return document.querySelector('audio')?.{name}")
 
-    def clip(self) -> str:
-        return str(self.player("src")).rpartition("/")[2].removesuffix(".wav")
-
-    def shows_duration(self) -> bool:
-        """Say whether the page knows how long the clip is; before that it does not listen to keys."""
-        return bool(self.driver.find_elements(By.CSS_SELECTOR, f"input[value='00:00:{DURATION_S:02}:000']"))
+    def sees(self, clip_id: str) -> None:
+        """Wait for this clip, and until the page knows how long it is; before that it does not listen to keys."""
+        duration = f"input[value='00:00:{DURATION_S:02}:000']"
+        self.until(lambda: str(self.player("src")).endswith(f"/{clip_id}.wav"))
+        self.until(lambda: self.driver.find_elements(By.CSS_SELECTOR, duration))
 
     def press(self, key: str) -> None:
-        webdriver.ActionChains(self.driver).send_keys(key).perform()
+        ActionChains(self.driver).send_keys(key).perform()
 
-    def submit(self) -> None:
-        webdriver.ActionChains(self.driver).key_down(Keys.CONTROL).send_keys(Keys.ENTER).key_up(Keys.CONTROL).perform()
+    def press_with_control(self, key: str) -> None:
+        ActionChains(self.driver).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
 
     def chosen(self) -> bool:
         return bool(self.driver.find_elements(By.CSS_SELECTOR, "input[type=radio]:checked"))
 
-
-@pytest.fixture
-def browser(project: Path) -> Iterator[Browser]:
-    found = Browser(project / "profile")
-    yield found
-    found.driver.quit()
+    def drawn(self) -> dict[str, list[int]]:
+        """Return the grey of the waveform and the colours of the spectrogram, in the first half and in the second."""
+        found: dict[str, list[int]] = self.driver.execute_script(DRAWN)
+        return found
 
 
-def reviews() -> dict[str, tuple[str, str, str]]:
-    found = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
-    return {row.clip_id: (row.answer, row.shown, row.note) for row in found.itertuples()}
+def guesses(address: str) -> dict[str, str]:
+    """Return what a model has guessed of the clips on the server."""
+    token = json.loads(Path("home/earmark/label-studio.json").read_text())["token"]
+    url, project = re.fullmatch(r"(.+)projects/(\d+)/.+", address).groups()
+    listing = {"project": project, "fields": "all", "include": "data,predictions_results"}
+    headers = {"Authorization": f"Token {token}"}
+    tasks = httpx.get(f"{url}api/tasks/", params=listing, headers=headers, trust_env=False, timeout=60).json()["tasks"]
+    return {task["data"]["clip_id"]: re.findall(r"choices: \[(\w+)\]", task["predictions_results"]) for task in tasks}
+
+
+def hosts(driver: Any) -> set[str | None]:
+    """Return the machines that the browser has asked."""
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked += [event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"]
+    parts = map(urlsplit, asked)
+    return {one.hostname for one in parts if one.scheme not in {"data", "blob", "chrome"}}  # these never leave it
 
 
 @pytest.mark.slow
-def test_five_clips_heard_and_answered_by_keyboard_are_in_the_reviews_and_do_not_come_back(browser: Browser) -> None:
-    with annotating() as (said, stop):
-        browser.log_in(said["address"], said["email"], said["password"])
-        instructions = browser.close_instructions()
-        assert "1 harmful for example 1, 2 2 safe for example 1, 2 u unsure" in " ".join(instructions.split())
+def test_clips_heard_and_answered_by_keyboard_are_in_the_reviews_and_do_not_come_back(
+    called: list[str], driver: Any
+) -> None:
+    person, login = Person(driver), re.compile(r"log in as (\S+) with (\S+)(?:.|\n)*label at (\S+)")
+    with annotating.annotating() as (said, stop):
+        email, password, address = login.search(said).groups()
+        person.log_in(address, email, password)
+        instructions = person.close_instructions()
+        assert "1 harmful for example 1, 2 2 safe for example 1 u unsure" in " ".join(instructions.split())
+        assert guesses(address) == {clip_id: [LABELS[clip_id]] for clip_id in ASKED}
         for number, (key, clip_id) in enumerate(zip(PRESSED, ASKED, strict=False)):
-            browser.until(lambda clip_id=clip_id: browser.clip() == clip_id)
-            browser.until(browser.shows_duration)
-            assert browser.player("duration") == DURATION_S
-            assert "guess" not in browser.text()
-            assert not browser.chosen()
+            person.sees(clip_id)
+            assert person.player("duration") == DURATION_S
+            assert "guess" not in person.text()
+            assert not person.chosen()
             if number == 0:
-                assert browser.player("currentTime") == 0
-                browser.press(" ")
-                browser.until(lambda: browser.player("currentTime") > 1)
-                browser.press(" ")
-                browser.until(lambda: browser.player("paused"))
-            browser.press(key)
-            browser.until(browser.chosen)
+                assert person.player("currentTime") == 0
+                assert person.drawn()["wave"][0] > 1000 > person.drawn()["wave"][1]
+                person.press(" ")
+                person.until(lambda: person.player("currentTime") > 1)
+                person.press(" ")
+                person.until(lambda: person.player("paused"))
+                person.until(lambda: person.drawn()["colours"][0] > 100)  # Label Studio draws it when the clip plays
+                assert person.drawn()["colours"][1] < person.drawn()["colours"][0] / 2
+            person.press(key)
+            person.until(person.chosen)
             if number == 0:
-                browser.driver.find_element(By.NAME, "note").send_keys("1 bird, no more", Keys.ENTER)
-            browser.submit()
-        browser.until(lambda: browser.clip() == ASKED[5])
-        assert "5 new of 5" in (rest := stop())
+                driver.find_element(By.NAME, "note").send_keys("1 bird, no more", Keys.ENTER)
+            person.press_with_control(Keys.ENTER)
+        person.sees(ASKED[5])
+        person.press_with_control(" ")
+        person.sees(ASKED[6])
+        assert "6 new of 6" in (rest := stop())
         assert "Next: `git commit data/reviews.csv`" in rest
     expected = {clip_id: (answer, "blind", "") for clip_id, answer in zip(ASKED, PRESSED.values(), strict=False)}
-    assert reviews() == expected | {ASKED[0]: ("safe", "blind", "1 bird, no more")}
-    params = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(params.replace("shown: blind", "shown: hinted"))
-    write_tasks("hinted")
-    with annotating() as (again, stop):
-        assert (again["email"], again["address"]) == (said["email"], said["address"])
-        browser.driver.get(again["address"])
-        assert page.HINTED in browser.close_instructions()
-        browser.until(lambda: browser.clip() == ASKED[5])
-        browser.until(browser.shows_duration)
-        browser.until(browser.chosen)
-        browser.submit()
-        browser.until(lambda: "All tasks in the queue have been completed" in browser.text())
-        assert "1 new of 6" in stop()
-    assert reviews()[ASKED[5]] == (LABELS[ASKED[5]], "hinted", "")
+    expected |= {ASKED[0]: ("safe", "blind", "1 bird, no more"), ASKED[5]: ("skipped", "blind", "")}
+    assert annotating.reviews() == expected
+    annotating.set_params(shown="hinted")
+    annotating.write_tasks("hinted")
+    with annotating.annotating() as (again, stop):
+        assert login.search(again).groups() == (email, password, address)
+        driver.get(address)
+        assert page.HINTED in person.close_instructions()
+        person.sees(ASKED[6])
+        person.until(person.chosen)
+        person.press_with_control(Keys.ENTER)
+        person.until(lambda: "All tasks in the queue have been completed" in person.text())
+        assert "1 new of 7" in stop()
+    assert annotating.reviews() == expected | {ASKED[6]: (LABELS[ASKED[6]], "hinted", "")}
+    assert hosts(driver) == {"127.0.0.1"}
+    assert set(called) == {TIPS}

@@ -147,25 +147,6 @@ def test_the_server_in_memory_behaves_like_the_real_one(label_studio, server) ->
     assert story(server, People(label_studio), "a story") == imagined
 
 
-def test_exports_and_snapshots_tell_the_same_as_the_server(label_studio, server) -> None:
-    people, title = People(label_studio), "exported"
-    numbers = list(do(server, CLIPS, title).sent["task_id"])
-    people.answer(numbers[0], "ann", choice("safe"))
-    people.change(people.answer(numbers[1], "ann", choice("safe")), "bob", result=choice("harmful"))
-    people.answer(numbers[2], "bob", [], skip=True)
-    people.answer(numbers[3], "bob", choice("dog"))
-    reviews, unread, _ = pull.pull(server, *EMPTY, None, settings(title), known=KNOWN)
-    assert (len(reviews), len(unread)) == (3, 1)
-    project = server.project(title).id
-    with label_studio.client() as admin:
-        snapshot = admin.post(f"/api/projects/{project}/exports/", json={}).json()["id"]
-        taken = admin.get(f"/api/projects/{project}/exports/{snapshot}/download?exportType=JSON").json()
-    for exported in (label_studio.export(project), taken):
-        mine, theirs = answers.merge(*EMPTY, exported, KNOWN)
-        pd.testing.assert_frame_equal(mine, reviews)
-        assert theirs["detail"].tolist() == unread["detail"].tolist()
-
-
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # of the SDK
 def test_a_personal_access_token_serves_as_well_as_a_legacy_one(label_studio) -> None:
     with label_studio.client() as admin:
@@ -217,12 +198,15 @@ def test_random_rounds_on_the_real_server(label_studio, server, seed: int) -> No
     """The long walk is `test_round_trip.py`, in memory; here the same law holds on the real thing."""
     rng, people, title = random.Random(seed), People(label_studio), f"walk {seed}"  # noqa: S311 - no secret
     do(server, CLIPS[:3], title)
-    project, found, seen = server.project(title), (*EMPTY, None), {}
-    for _ in range(40):
+    found, seen, place, gone = (*EMPTY, None), {}, {}, set()
+    acts = ["push", "answer", "answer", "answer", "begin", "skip", "change", "delete", "remove", "pull", "pull", "pull"]
+    for turn in range(45):
+        project = server.project(title)
         held = server.tasks(project)
-        exported = [(task, one) for task in label_studio.export(project.id) for one in task["annotations"]]
+        there = {(task["id"], task["created_at"]): task["annotations"] for task in label_studio.export(project.id)}
+        exported = [(task, one) for task, ones in there.items() for one in ones]
         who = rng.choice(["ann", "bob"])
-        match rng.choice(["push", "answer", "answer", "skip", "change", "delete", "pull", "pull"]):
+        match {15: "end", 30: "kill"}.get(turn) or rng.choice(acts):
             case "push":
                 touched = {task.id for task in held if task.touched}
                 wanted = rng.sample(CLIPS, rng.randrange(1, len(CLIPS)))
@@ -234,27 +218,38 @@ def test_random_rounds_on_the_real_server(label_studio, server, seed: int) -> No
                 assert max(counts.values()) == 1
             case "answer" if held:
                 people.answer(rng.choice(held).id, who, choice(rng.choice(CLASSES)))
+            case "begin" if held:
+                people.begin(rng.choice(held).id, who)
             case "skip" if held:
                 people.answer(rng.choice(held).id, who, [], skip=True)
             case "change" if exported:
                 people.change(rng.choice(exported)[1]["id"], who, result=choice(rng.choice(CLASSES)))
             case "delete" if exported:
                 people.delete(rng.choice(exported)[1]["id"], who)
+            case "remove" if held:
+                people.ask("DELETE", f"/api/tasks/{rng.choice(held).id}/", "")
+            case "end":
+                people.ask("DELETE", f"/api/projects/{project.id}/", "")
+                do(server, CLIPS[:3], title)
+            case "kill":
+                label_studio.kill()
+                label_studio.start()
             case "pull":
                 found = pull.pull(server, *found, settings(title), known=KNOWN)
-                for _, one in exported:
+                for task, one in exported:
                     said = "skipped" if one["was_cancelled"] else one["result"][0]["value"]["choices"][0]
                     seen[str(one["id"]), one["created_at"], one["updated_at"]] = said
+                    place[str(one["id"]), one["created_at"]] = task
                 rows = found[0][found[0]["answer"] != "deleted"]
                 mine = {
                     tuple(key): said for *key, said in rows[[*answers.IDENTITY, "reviewed_utc", "answer"]].to_numpy()
                 }
                 assert len(mine) == len(rows)
                 assert mine == seen
-                gone = {
-                    tuple(key) for key in found[0].loc[found[0]["answer"] == "deleted", answers.IDENTITY].to_numpy()
-                }
-                assert gone == {key[:2] for key in seen} - {(str(one["id"]), one["created_at"]) for _, one in exported}
+                held_now = {(str(one["id"]), one["created_at"]) for _, one in exported}
+                gone |= {key for key, task in place.items() if task in there and key not in held_now}
+                marked = found[0].loc[found[0]["answer"] == "deleted", answers.IDENTITY]
+                assert set(map(tuple, marked.to_numpy())) == gone
 
 
 # faults

@@ -195,6 +195,20 @@ def test_an_export_is_taken_as_the_server_would_be(folder: Path, fake: FakeLabel
     assert (folder / "reviews.csv").read_bytes() == from_export
 
 
+def test_an_export_names_users_of_servers_of_their_own_where_it_holds_their_addresses(folder: Path, fake) -> None:
+    fake.annotate(1, 1, choice("safe"))
+    fake.annotate(2, 4, choice("safe"))
+    tasks = [fake.shown(task) for task in fake.tasks.values()]
+    emails = {1: "annotator-3f2a91@localhost", 4: "ann@example.com"}
+    for one in [one for task in tasks for one in task["annotations"]]:
+        one["completed_by"] = {"id": one["completed_by"], "email": emails[one["completed_by"]]}
+    Path("export.json").write_text(json.dumps([*tasks, 3, {"annotations": 3}]))
+    run("--from", "export.json")
+    found = tables.read(folder / "reviews.csv", tables.REVIEWS)
+    assert found["annotator"].tolist() == ["annotator-3f2a91", "user-4"]
+    assert "example.com" not in (folder / "reviews.csv").read_text()
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("text", "message"),

@@ -15,14 +15,25 @@ QUEUE = rows.table(
     {"clip_id": "bbbb", "rank": 1, "reason": "suspect"},
     {"clip_id": "aaaa", "rank": 2, "reason": "audit"},
 )
+SCORES = rows.table(
+    tables.SCORES,
+    {"clip_id": "bbbb", "label": "harmful", "probability": 0.25},
+    {"clip_id": "bbbb", "label": "safe", "probability": 0.75},
+)
 
 
 def test_a_task_is_blind_and_tasks_come_in_the_order_of_the_queue() -> None:
-    tasks = send.send(QUEUE, send.Params(audio_prefix="/clips/"), shown="blind")
+    tasks = send.send(QUEUE, SCORES, send.Params(audio_prefix="/clips/"), shown="blind")
     assert tasks == [
         {"data": {"audio": "/clips/bbbb.wav", "clip_id": "bbbb", "rank": 1, "shown": "blind"}},
         {"data": {"audio": "/clips/aaaa.wav", "clip_id": "aaaa", "rank": 2, "shown": "blind"}},
     ]
+
+
+def test_the_guess_goes_along_where_it_is_shown_because_whoever_imports_the_tasks_by_hand_has_no_other() -> None:
+    first, second = send.send(QUEUE, SCORES, send.Params(audio_prefix="/clips/"), shown="hinted")
+    assert (first["data"]["shown"], list(second)) == ("hinted", ["data"])  # no model has heard aaaa
+    assert first["predictions"][0]["result"][0]["value"] == {"choices": ["safe"]}
 
 
 @pytest.fixture

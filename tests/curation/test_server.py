@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import httpx
+import needed
 import pytest
 
 from curation import server
@@ -208,8 +209,7 @@ def test_the_server_is_installed_once_and_a_failed_installation_again(
 
 @pytest.mark.slow
 def test_a_real_server_knows_its_user_also_the_second_time_and_after_the_login_was_lost(tmp_path: Path) -> None:
-    if not os.environ.get("EARMARK_LABEL_STUDIO"):
-        pytest.skip("EARMARK_LABEL_STUDIO does not name the program `label-studio` of an installation")
+    needed.label_studio()
     mine, other = server.login(tmp_path / "one.json"), server.login(tmp_path / "two.json")
     for one in (mine, mine, other):
         with server.running(tmp_path / "data", tmp_path, one) as running:

@@ -10,6 +10,7 @@ import pytest
 import rows
 import torch
 import yaml
+from browser import start
 from click.testing import CliRunner, Result
 from safetensors.torch import save_model
 
@@ -23,7 +24,6 @@ CLIPS = pd.DataFrame(
         "file": ["dog/1.wav", "dog/long.wav", "dog/long.wav", "cat/2.wav"],
     }
 )
-CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 
 
 @pytest.fixture
@@ -163,17 +163,7 @@ def test_an_unknown_clip_and_a_missing_model_are_one_line(project: Path) -> None
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver on PATH")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield chrome
-    chrome.quit()
+    yield from start()
 
 
 @pytest.mark.slow
