@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from curation.markdown import code, table
-from curation.verdict import HEADLINE, Changes, confirmed, counts, effect, relabelled, verdict
+from curation.verdict import HEADLINE, Changes, confirmed, counts, effect, relabelled, signed, sources, verdict
 
 LIMIT = 65_000  # characters of a comment, at GitHub and with room to spare at GitLab
 SHOWN = 20  # rows of a list
@@ -68,9 +68,9 @@ def _models(changes: Changes) -> Iterator[tuple[str, str]]:
     rows = {
         (model, name): _metric(model, name, metrics.get(model, {}).get(name), found)
         for model in sorted({*metrics, *compared})
-        for found in [compared.get(model, {}).get("metrics", {})]
-        for name in dict.fromkeys([*HEADLINES, *metrics.get(model, {}), *found])
-        if name in metrics.get(model, {}) or name in found
+        for found in [compared.get(model, {"metrics": {}})]
+        for name in dict.fromkeys([*HEADLINES, *metrics.get(model, {}), *found["metrics"]])
+        if name in metrics.get(model, {}) or name in found["metrics"]
     }
     yield from _section("Models", header, [row for (_, name), row in rows.items() if name in HEADLINES])
     sizes = [f"{code(model)}: {found['clips']} clips, {found['groups']} groups" for model, found in compared.items()]
@@ -79,26 +79,32 @@ def _models(changes: Changes) -> Iterator[tuple[str, str]]:
             "how models were compared",
             f"Differences are of the clips that both revisions predict ({'; '.join(sizes)}), by the later labels, with "
             "95 % intervals from resampled groups. More than noise is what swapping old and new, group by group, makes "
-            "in fewer than 5 of 100 cases. The luck of a training run comes on top.",
+            "in fewer than 5 of 100 cases, by the earlier labels too. The luck of a training run comes on top.",
         )
     yield from _section("Other metrics", header, [row for (_, name), row in rows.items() if name not in HEADLINES])
 
 
 def _metric(model: str, name: str, pair: Changes | None, compared: Changes) -> list[str]:
-    pair, paired = pair or {"before": None, "after": None, "difference": None}, compared.get(name)
+    pair, paired = pair or {"before": None, "after": None, "difference": None}, compared["metrics"].get(name)
     cells = [code(model), code(name), _figure(pair["before"]), _figure(pair["after"])]
     if paired is None:
         return [*cells, "-", "-"]
-    return [*cells, _signed(paired["difference"]) + _interval(paired, "+.3f"), effect(name, paired)]
+    return [*cells, signed(paired["difference"]) + _interval(paired, "+.3f"), effect(name, compared)]
 
 
 def _attribution(compared: Changes) -> Iterator[tuple[str, str]]:
     rows = [
-        [code(model), code(name), *(_number(cells[whose][when]) for whose in cells for when in cells[whose])]
+        [
+            code(model),
+            code(name),
+            *(_number(cells[whose][when]) for whose in ("before", "after") for when in ("before", "after")),
+            *map(signed, sources(cells)),
+        ]
         for model, found in compared.items()
         for name, cells in found.get("attribution", {}).items()
     ]
-    header = ("model", "metric", "old model, old labels", "old, new", "new, old", "new model, new labels")
+    combinations = ("old model, old labels", "old, new", "new, old", "new model, new labels")
+    header = ("model", "metric", *combinations, "from the labels", "from the model", "from it by old labels")
     yield from _section("Labels of judged clips changed: what comes from them, what from the model", header, rows)
 
 
@@ -189,10 +195,6 @@ def _figure(figure: Changes | None) -> str:
 def _interval(figure: Changes, how: str) -> str:
     ends = [figure.get("low"), figure.get("high")]
     return f" [{ends[0]:{how}}, {ends[1]:{how}}]" if all(isinstance(end, float) for end in ends) else ""
-
-
-def _signed(difference: float | None) -> str:
-    return "-" if difference is None else f"{difference:+.3f}"
 
 
 def _number(figure: float | None) -> str:

@@ -19,7 +19,7 @@ def verdict(changes: Changes) -> str:
     alarms = "; ".join(_alarms(changes))
     said = [f"Look twice: {alarms}."] if alarms else []
     compared = changes.get("comparison", {})
-    effects = [f"{code(model)} {effect(HEADLINE, found['metrics'][HEADLINE])}" for model, found in compared.items()]
+    effects = [f"{code(model)} {effect(HEADLINE, found)}{_sources(found)}" for model, found in compared.items()]
     said.append(f"Balanced accuracy on the same clips: {', '.join(effects)}." if effects else "No model to compare.")
     return " ".join(said)
 
@@ -31,13 +31,49 @@ def _alarms(changes: Changes) -> Iterator[str]:
         yield f"{_many(len(moved), 'clip')} moved between folds"
     if tested := [clip for clip in relabelled(changes) if clip["fold"] == "-1"]:
         yield f"{_many(len(tested), 'test clip')} relabelled"
+    elif judged := max((found.get("relabelled", 0) for found in changes.get("comparison", {}).values()), default=0):
+        yield f"{_many(judged, 'judged clip')} relabelled"
     for model, metrics in changes.get("metrics", {}).items():
         if ((metrics.get("collapsed") or {}).get("after") or {}).get("value") == 1:
             yield f"{code(model)} has collapsed"
 
 
-def effect(name: str, figures: Changes) -> str:
-    """Return what a paired difference comes to, in words."""
+def effect(name: str, found: Changes) -> str:
+    """Return what the paired difference of a metric comes to, in words.
+
+    Whoever gives the labels can make either model the better one: where they changed, the old ones are asked too.
+    """
+    now = _words(name, found["metrics"][name])
+    was = _words(name, found["by_old_labels"][name]) if "by_old_labels" in found else now
+    clear = {"new": now, "old": was}
+    told = [f"{words} by the {whose} labels" for whose, words in clear.items() if words in ("better", "worse")]
+    if now == was or not told:
+        return now
+    return ", ".join(told) if len(told) > 1 else f"{told[0]} only"
+
+
+def _sources(found: Changes) -> str:
+    cells = found.get("attribution", {}).get(HEADLINE)
+    if cells is None:
+        return ""
+    labels, model, by_old = map(signed, sources(cells))
+    return f" ({labels} from the labels, {model} from the model, {by_old} from it by the old labels)"
+
+
+def sources(cells: Changes) -> tuple[float | None, float | None, float | None]:
+    """Return what labels and model add to a metric, one after the other, and what the model adds by the old labels."""
+    old, new = cells["before"], cells["after"]
+    steps = ((old["before"], old["after"]), (old["after"], new["after"]), (old["before"], new["before"]))
+    labels, model, by_old = (None if None in (was, now) else now - was for was, now in steps)
+    return labels, model, by_old
+
+
+def signed(difference: float | None) -> str:
+    """Return a difference with its sign."""
+    return "-" if difference is None else f"{difference:+.3f}"
+
+
+def _words(name: str, figures: Changes) -> str:
     if figures["p"] is None or figures["difference"] is None:
         return "too few groups to tell"
     if figures["difference"] == figures["low"] == figures["high"] == 0:

@@ -61,8 +61,18 @@ CHANGES: dict[str, Any] = {
                 },
                 "brier": {"before": 0.5, "after": 0.25, "difference": -0.25, "low": -0.3, "high": -0.1, "p": 0.01},
             },
+            "relabelled": 1,
+            "by_old_labels": {
+                "balanced_accuracy": {
+                    "before": 0.5, "after": 0.75, "difference": 0.25, "low": 0.1, "high": 0.3, "p": 0.02
+                },
+                "brier": {"before": 0.5, "after": 0.25, "difference": -0.25, "low": -0.3, "high": 0.1, "p": 0.1},
+            },
             "attribution": {
-                "mcc": {"before": {"before": 0.5, "after": 0.25}, "after": {"before": 0.75, "after": None}}
+                "balanced_accuracy": {
+                    "before": {"before": 0.5, "after": 0.75}, "after": {"before": 0.75, "after": 0.5}
+                },
+                "mcc": {"before": {"before": 0.5, "after": 0.25}, "after": {"before": 0.75, "after": None}},
             },
         }
     },
