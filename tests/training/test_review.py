@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from curation import cli
+from curation import cli, versions
 
 CLIPS = "clip_id,file,duration_s,label,group\n"
 BEFORE = {
@@ -175,3 +175,38 @@ def test_the_page_has_the_sound_of_a_removed_clip_from_the_cache_and_says_when_t
     page = Path("review.html").read_text()
     assert "<audio" not in page
     assert "data/clips/c2.wav is not here: `dvc pull` brings it, for an old revision after `git checkout`." in page
+
+
+@pytest.mark.parametrize(
+    ("remote", "why"),
+    [
+        ("http://127.0.0.1:1/x", "`: `dvc fetch"),
+        ("s3://bucket/x", ", and its remote fails: s3 is supported, but requires"),
+    ],
+)
+def test_a_remote_that_does_not_answer_costs_the_sounds_and_is_asked_once(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, remote: str, why: str
+) -> None:
+    Path("data/clips").mkdir(parents=True)
+    names = [f"c{number}" for number in range(4)]
+    for name in names:
+        soundfile.write(f"data/clips/{name}.wav", np.zeros(16000), 16000)
+    write({"data/clips.csv": CLIPS + "".join(f"{name},{name}.wav,1,safe,g1\n" for name in names)})
+    write({"data/scores.csv": "clip_id,label,probability\nc1,safe,1\n"})
+    stages = {name: f"{{cmd: 'true', deps: [params.yaml], outs: [data/{name}]}}" for name in ("clips", "scores.csv")}
+    Path("dvc.yaml").write_text(f"stages: {{a: {stages['clips']}, b: {stages['scores.csv']}}}")
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "--default", "--quiet", "far", remote], check=True)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Four clips")
+    for gone in ("data/clips", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(gone)
+    write({"data/clips.csv": CLIPS})
+    asked = []
+    file_system = versions._file_system
+    monkeypatch.setattr(versions, "_file_system", lambda commit: asked.append(commit) or file_system(commit))
+    result = run("HEAD", "--html", "review.html")
+    assert result.exit_code == 0
+    assert f"is not in DVC's cache{why}" in result.output
+    assert Path("review.html").read_text().count("is not here: `dvc pull` brings it") == 4
+    assert len(asked) == 2  # for the scores, and for the folder of clips
