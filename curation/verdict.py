@@ -1,6 +1,6 @@
 """Say in a sentence or two what a change of data comes to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from curation.markdown import code
@@ -8,6 +8,7 @@ from curation.markdown import code
 Changes: TypeAlias = dict[str, Any]  # JSON, made by `curation.diff` and `training.compare`; see docs/review.md
 
 HEADLINE = "balanced_accuracy"  # the metric that the verdict goes by: of a dozen, one would differ by chance
+SHOWN = 8  # models, alarms and notes
 NOISE = 0.05  # a difference that chance makes more often may be noise
 LOWER_IS_BETTER = ("brier", "ece")
 
@@ -16,11 +17,13 @@ def verdict(changes: Changes) -> str:
     """Return in a sentence or two, as Markdown, what whoever approves the change must know."""
     if not changes:
         return "Nothing changed."
-    alarms = "; ".join(_alarms(changes))
+    alarms = "; ".join(some(list(_alarms(changes))))
     said = [f"Look twice: {alarms}."] if alarms else []
     compared = changes.get("comparison", {})
     effects = [f"{code(model)} {effect(HEADLINE, found)}{_sources(found)}" for model, found in compared.items()]
-    said.append(f"Balanced accuracy on the same clips: {', '.join(effects)}." if effects else "No model to compare.")
+    said.append(
+        f"Balanced accuracy on the same clips: {', '.join(some(effects))}." if effects else "No model to compare."
+    )
     return " ".join(said)
 
 
@@ -114,6 +117,12 @@ def relabelled(changes: Changes) -> list[Changes]:
 def confirmed(changes: Changes) -> list[Changes]:
     """Return the clips that have the same label from elsewhere."""
     return [clip for clip in changes.get("labels", []) if clip["before"]["label"] == clip["after"]["label"]]
+
+
+def some(texts: Sequence[str], shown: int = SHOWN) -> list[str]:
+    """Return the first few texts, and how many more there are."""
+    more = len(texts) - shown
+    return [*texts[:shown], f"and {more} more"] if more > 0 else list(texts)
 
 
 def _many(count: int, noun: str) -> str:
