@@ -197,11 +197,15 @@ def _balance(balance: Sequence[Changes]) -> Section:
         [
             row["split"],
             code(row["label"]) if row["label"] else "not labelled",
-            *(f"{row['before'][name]:g} → {row['after'][name]:g}" for name in columns),
+            *(_sizes(row["before"][name], row["after"][name]) for name in columns),
         ]
         for row in balance
     ]
     return Section("Class balance", ("split", "label", *columns), rows)
+
+
+def _sizes(before: float | None, after: float | None) -> str:
+    return "-" if before is None or after is None else f"{before:g} → {after:g}"
 
 
 def _figure(figure: Changes | None) -> str:

@@ -127,6 +127,16 @@ def test_a_revision_from_before_a_table_existed_is_compared_by_the_others_and_it
 
 
 @pytest.mark.usefixtures("branch")
+def test_tables_and_columns_that_one_side_lacks_are_named_with_the_side() -> None:
+    write({"data/folds.csv": "clip_id,fold\nc1,0\nc2,1\n", "data/train.csv": "clip_id,times,why\nc1,1,kept\n"})
+    write({"data/clips.csv": "clip_id,file,duration_s,label\nc1,a.wav,60,safe\nc2,b.wav,30,harmful\n"})
+    said = run("HEAD").output
+    assert "> `HEAD` has no `data/folds.csv`, `data/train.csv`: what these would tell is not compared." in said
+    assert "> `the files here` has no `group` in `data/clips.csv`: what these would tell is not compared." in said
+    assert not any(words in said for words in ("regrouped", "another fold", "in or out of training"))
+
+
+@pytest.mark.usefixtures("branch")
 def test_a_table_that_is_in_dvc_is_read_from_its_cache_and_missed_when_that_is_gone() -> None:
     Path("data/scores.csv").write_text("clip_id,label,probability\nc1,safe,1\n")
     Path("dvc.yaml").write_text(
