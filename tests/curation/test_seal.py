@@ -88,6 +88,18 @@ def test_a_seal_of_main_cannot_be_taken_away_or_rewritten(deed: str) -> None:
 
 
 @pytest.mark.usefixtures("repository")
+def test_where_the_seal_of_main_cannot_be_seen_the_gate_says_so(sealed: Path) -> None:
+    subprocess.run(["git", "branch", "--quiet", "--move", "main", "master"], check=True)
+    result = run(gate.main)
+    assert result.exit_code == 0
+    assert "skip  test set: whether data/seal.csv only grew is not known: There is no branch `main`" in result.output
+    subprocess.run(["git", "update-ref", "refs/remotes/origin/master", "master"], check=True)
+    subprocess.run(["git", "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/master"], check=True)
+    assert "skip" not in run(gate.main).output  # the server's own name for it
+    Path("data/seal.csv").unlink()
+    assert "FAIL  test set: data/seal.csv may only grow" in run(gate.main).output
+
+
 def test_without_a_test_fold_there_is_nothing_to_seal() -> None:
     tables.write(LABELS, Path("data/labels.csv"), tables.LABELS)
     tables.write(FOLDS.assign(fold=0), Path("data/folds.csv"), tables.FOLDS)
