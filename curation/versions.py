@@ -61,12 +61,9 @@ def resolve(revision: str) -> str:
 
 
 def branching_point() -> str:
-    """Return the commit where this branch left `main` (there, or on the server, or what is so called there).
-
-    On `main` that is HEAD.
-    """
+    """Return the commit where this branch left `main` (or `origin/main`); on `main` that is HEAD."""
     head = resolve("HEAD")
-    for branch in ("main", "origin/main", "origin/HEAD"):
+    for branch in ("main", "origin/main"):
         if not (found := _git("merge-base", head, branch)).returncode:
             return found.stdout.decode().strip()
     raise RevisionError(f"There is no branch `main` to compare with: name a revision. {_known_revisions()}")
