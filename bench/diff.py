@@ -8,6 +8,7 @@ earmark also reads git, counts class balance, minutes and groups, and words the 
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -112,6 +113,12 @@ def measure(command: list[str], folder: Path) -> dict[str, files.Json]:
     }
 
 
+def found_changes(said: str) -> int:
+    """Return how many clips a line says are changed: a number, or a verdict of `earmark diff`."""
+    counts = re.findall(r"(\d+) (?:relabelled|added|removed)", said)
+    return sum(map(int, counts)) if counts else int(said)
+
+
 def git(folder: Path, *arguments: str) -> None:
     """Run git in `folder` as somebody."""
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -145,6 +152,9 @@ def main(clips: int, peers: str, out: Path | None) -> None:
     for who, figures in found.items():
         figures = {key: f"{value:.1f}" if isinstance(value, float) else value for key, value in figures.items()}
         click.echo(f"{who:>14} " + ", ".join(f"{key} {value}" for key, value in figures.items()))
+    for who, figures in found.items():
+        if "said" in figures:
+            assert found_changes(str(figures["said"])) == changed, f"{who} does not find the {changed} changes"
     if out:
         files.write_json({"clips": clips, "changed": changed, "found": found}, out)
 

@@ -5,11 +5,13 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
-NO_ANSWER = ("unsure", "skipped", "deleted")
+from curation import review
+
+ABSTAINS = "unsure"
 
 
 class Agreement(TypedDict):
-    """Of the newest answers; None where there is nothing to divide by."""
+    """Of the answers that stand; None where there is nothing to divide by."""
 
     clips: int  # answered by two annotators or more
     agreeing_pairs: float | None  # share of the pairs of answers to one clip that are the same
@@ -25,11 +27,11 @@ def agreement(reviews: pd.DataFrame, given: pd.Series) -> Agreement:
     alpha-reliability").
 
     Args:
-        reviews: columns clip_id, annotator, reviewed_utc, answer, shown.
+        reviews: columns of `tables.REVIEWS`, `shown` and those that `review.standing` reads.
         given: the given label by clip_id.
     """
-    newest = reviews.sort_values("reviewed_utc", kind="stable").drop_duplicates(["clip_id", "annotator"], keep="last")
-    newest = newest[~newest["answer"].isin(NO_ANSWER)]
+    newest = review.standing(reviews)
+    newest = newest[newest["answer"] != ABSTAINS]
     counts = pd.crosstab(newest["clip_id"], newest["answer"]).to_numpy(dtype=np.float64)
     counts = counts[counts.sum(axis=1) > 1]
     answers = counts.sum(axis=1)

@@ -3,15 +3,36 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from curation.markdown import code, table
-from curation.verdict import HEADLINE, Changes, confirmed, counts, effect, relabelled, verdict
+from curation.verdict import HEADLINE, Changes, confirmed, counts, effect, relabelled, signed, some, sources, verdict
 
-LIMIT = 65_000  # characters of a comment, at GitHub and with room to spare at GitLab
-SHOWN = 20  # rows of a list
+LIMIT = 60_000  # characters: GitHub takes 65,536 a comment, in which .github/data_review.py also has the gate
+ROWS = (20, 10, 5, 1)  # of a list, as many as there is room for
+ANSWERS = 5  # to a clip
 CELL = 80  # characters of a text in a table
 UNFOLDED = 8  # longer lists are folded
-HEADLINES = (HEADLINE, "mcc", "roc_auc", "collapsed")
+HEADLINES = (HEADLINE, "mcc", "roc_auc", "collapsed", "worst_case")
+RELABELLED = "Clips relabelled"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of one kind of change."""
+
+    title: str  # holds no text of the data
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    explained: str = ""
+
+    def body(self, shown: int) -> str:
+        """Return the section with so many of its rows, folded when long."""
+        more = f"\n\nand {len(self.rows) - shown} more; `--json` has them all" if len(self.rows) > shown else ""
+        rows = table(self.header, self.rows[:shown]) + more
+        folded = f"<details><summary>{self.title} ({len(self.rows)})</summary>\n\n{rows}\n\n</details>"
+        body = folded if len(self.rows) > UNFOLDED else f"**{self.title}**\n\n{rows}"
+        return f"{body}\n\n{self.explained}" if self.explained else body
 
 
 def markdown(changes: Changes, *, before: str, after: str, notes: Iterable[str] = ()) -> str:
@@ -25,100 +46,116 @@ def markdown(changes: Changes, *, before: str, after: str, notes: Iterable[str] 
     """
     told = "; ".join(counts(changes)) or "nothing changed"
     blocks = [f"**{verdict(changes)}** From {code(before)} to {code(after)}: {told}."]
-    blocks += [f"> {note}" for note in notes]
-    left_out: list[str] = []
-    room = LIMIT - 500 - sum(map(len, blocks))
-    for title, body in _sections(changes):
-        room -= len(body) + 2
-        (blocks if room > 0 else left_out).append(body if room > 0 else title)
+    blocks += [f"> {note}" for note in some(list(notes))]
+    sections = [section for section in _sections(changes) if section.rows]
+    bodies = _fitting(sections, LIMIT - 500 - sum(len(block) + 2 for block in blocks))
+    blocks += [bodies[section.title] for section in sections if section.title in bodies]
+    left_out = [section.title for section in sections if section.title not in bodies]
     if left_out:
         blocks.append(f"Left out for length: {', '.join(left_out)}. `earmark diff --json` has all.")
     return "\n\n".join(blocks)
 
 
-def _sections(changes: Changes) -> Iterator[tuple[str, str]]:
-    """Yield each section with its title, the most important first."""
+def _fitting(sections: Sequence[Section], room: int) -> dict[str, str]:
+    """Return the bodies that fit into so many characters, with fewer rows where all do not; relabelled clips do."""
+    bodies = {}
+    for section in sorted(sections, key=lambda section: section.title != RELABELLED):
+        body = next((body for rows in ROWS if len(body := section.body(rows)) + 2 <= room), None)
+        if body is not None:
+            bodies[section.title] = body
+            room -= len(body) + 2
+    return bodies
+
+
+def _sections(changes: Changes) -> Iterator[Section]:
+    """Yield each section, the most important first."""
     clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
     fresh = ("clip_id", "file", "label", "group", "fold")
     yield from _models(changes)
-    yield from _attribution(changes.get("comparison", {}))
-    yield from _moved("Clips in another fold", changes.get("folds", []))
-    yield from _labels("Clips relabelled", relabelled(changes))
-    yield from _listed("Clips added", fresh, clips.get("added", []))
-    yield from _listed("Clips removed", fresh, clips.get("removed", []))
-    yield from _listed("Newly rejected", ("file", "start_s", "label", "reason", "detail"), rejects.get("added", []))
-    yield from _balance(changes.get("balance", []))
+    yield _attribution(changes.get("comparison", {}))
+    yield _moved("Clips in another fold", changes.get("folds", []))
+    yield _labels(RELABELLED, relabelled(changes))
+    yield _listed("Clips added", fresh, clips.get("added", []))
+    yield _listed("Clips removed", fresh, clips.get("removed", []))
+    yield _listed("Newly rejected", ("file", "start_s", "label", "reason", "detail"), rejects.get("added", []))
+    yield _balance(changes.get("balance", []))
     yield from _answers(changes.get("answers", {}))
-    yield from _agreement(changes.get("agreement", {}))
-    yield from _moved("Clips in another group", changes.get("groups", []))
-    yield from _labels("Clips with their label from elsewhere", confirmed(changes))
-    yield from _moved("Clips newly in or out of training", changes.get("train", []))
-    yield from _listed("No longer rejected", ("file", "start_s", "label", "reason"), rejects.get("removed", []))
-    yield from _moved("Clips in another file", changes.get("files", []))
+    yield _agreement(changes.get("agreement", {}))
+    yield _moved("Clips in another group", changes.get("groups", []))
+    yield _labels("Clips with their label from elsewhere", confirmed(changes))
+    yield _moved("Clips newly in or out of training", changes.get("train", []))
+    yield _listed("No longer rejected", ("file", "start_s", "label", "reason"), rejects.get("removed", []))
+    yield _moved("Clips in another file", changes.get("files", []))
     settings = [
         [code(key), _json(pair["before"]), _json(pair["after"])] for key, pair in changes.get("params", {}).items()
     ]
-    yield from _section("Params", ("key", "before", "after"), settings)
+    yield Section("Params", ("key", "before", "after"), settings)
 
 
-def _models(changes: Changes) -> Iterator[tuple[str, str]]:
+def _models(changes: Changes) -> Iterator[Section]:
     """Tell the headlines of every model, then all other metrics."""
     metrics, compared = changes.get("metrics", {}), changes.get("comparison", {})
     header = ("model", "metric", "before", "after", "same clips: difference", "in words")
     rows = {
         (model, name): _metric(model, name, metrics.get(model, {}).get(name), found)
         for model in sorted({*metrics, *compared})
-        for found in [compared.get(model, {}).get("metrics", {})]
-        for name in dict.fromkeys([*HEADLINES, *metrics.get(model, {}), *found])
-        if name in metrics.get(model, {}) or name in found
+        for found in [compared.get(model, {"metrics": {}})]
+        for name in dict.fromkeys([*HEADLINES, *metrics.get(model, {}), *found["metrics"]])
+        if name in metrics.get(model, {}) or name in found["metrics"]
     }
-    yield from _section("Models", header, [row for (_, name), row in rows.items() if name in HEADLINES])
     sizes = [f"{code(model)}: {found['clips']} clips, {found['groups']} groups" for model, found in compared.items()]
-    if sizes:
-        yield (
-            "how models were compared",
-            f"Differences are of the clips that both revisions predict ({'; '.join(sizes)}), by the later labels, with "
-            "95 % intervals from resampled groups. More than noise is what swapping old and new, group by group, makes "
-            "in fewer than 5 of 100 cases. The luck of a training run comes on top.",
-        )
-    yield from _section("Other metrics", header, [row for (_, name), row in rows.items() if name not in HEADLINES])
+    how = (
+        f"Differences are of the clips that both revisions predict ({'; '.join(some(sizes))}), by the later labels, "
+        "with 95 % intervals from resampled groups. More than noise is what swapping old and new, group by group, "
+        "makes in fewer than 5 of 100 cases, by the earlier labels too. The luck of a training run comes on top."
+    )
+    headlines = [row for (_, name), row in rows.items() if name in HEADLINES]
+    yield Section("Models", header, headlines, how if sizes else "")
+    yield Section("Other metrics", header, [row for (_, name), row in rows.items() if name not in HEADLINES])
 
 
 def _metric(model: str, name: str, pair: Changes | None, compared: Changes) -> list[str]:
-    pair, paired = pair or {"before": None, "after": None, "difference": None}, compared.get(name)
+    pair, paired = pair or {"before": None, "after": None, "difference": None}, compared["metrics"].get(name)
     cells = [code(model), code(name), _figure(pair["before"]), _figure(pair["after"])]
     if paired is None:
         return [*cells, "-", "-"]
-    return [*cells, _signed(paired["difference"]) + _interval(paired, "+.3f"), effect(name, paired)]
+    return [*cells, signed(paired["difference"]) + _interval(paired, "+.3f"), effect(name, compared)]
 
 
-def _attribution(compared: Changes) -> Iterator[tuple[str, str]]:
+def _attribution(compared: Changes) -> Section:
     rows = [
-        [code(model), code(name), *(_number(cells[whose][when]) for whose in cells for when in cells[whose])]
+        [
+            code(model),
+            code(name),
+            *(_number(cells[whose][when]) for whose in ("before", "after") for when in ("before", "after")),
+            *map(signed, sources(cells)),
+        ]
         for model, found in compared.items()
         for name, cells in found.get("attribution", {}).items()
     ]
-    header = ("model", "metric", "old model, old labels", "old, new", "new, old", "new model, new labels")
-    yield from _section("Labels of judged clips changed: what comes from them, what from the model", header, rows)
+    combinations = ("old model, old labels", "old, new", "new, old", "new model, new labels")
+    header = ("model", "metric", *combinations, "from the labels", "from the model", "from it by old labels")
+    return Section("Labels of judged clips changed: what comes from them, what from the model", header, rows)
 
 
-def _labels(title: str, clips: Sequence[Changes]) -> Iterator[tuple[str, str]]:
+def _labels(title: str, clips: Sequence[Changes]) -> Section:
     rows = [
         [
             *(_text(clip[column]) for column in ("clip_id", "file", "fold")),
             *(f"{_text(clip[when]['label'])} {_text(clip[when]['origin'])}" for when in ("before", "after")),
-            ", ".join(_said(answer) for answer in clip["answers"]) or "-",
+            str(len(clip["answers"])),
+            ", ".join(some([_said(answer) for answer in clip["answers"]], ANSWERS)) or "-",
         ]
         for clip in clips
     ]
-    yield from _section(title, ("clip_id", "file", "fold", "before", "after", "answers"), rows)
+    return Section(title, ("clip_id", "file", "fold", "before", "after", "answered", "answers"), rows)
 
 
 def _said(answer: Changes) -> str:
     return f"{_text(answer['answer'])} by {_text(answer['annotator'])} {_text(answer['shown'])}"
 
 
-def _answers(answers: Changes) -> Iterator[tuple[str, str]]:
+def _answers(answers: Changes) -> Iterator[Section]:
     rows = []
     added = answers.get("added", [])
     for annotator in sorted({answer["annotator"] for answer in added}):
@@ -127,12 +164,12 @@ def _answers(answers: Changes) -> Iterator[tuple[str, str]]:
         said = Counter(answer["answer"] for answer in theirs)
         counted = ", ".join(f"{count} {_text(answer)}" for answer, count in sorted(said.items()))
         rows.append([_text(annotator), str(len(theirs)), str(shown["blind"]), str(shown["hinted"]), counted])
-    yield from _section("New answers", ("annotator", "answers", "blind", "hinted", "said"), rows)
+    yield Section("New answers", ("annotator", "answers", "blind", "hinted", "said"), rows)
     columns = ("clip_id", "annotator", "reviewed_utc", "answer", "shown")
-    yield from _listed("Answers gone or altered", columns, answers.get("removed", []))
+    yield _listed("Answers gone or altered", columns, answers.get("removed", []))
 
 
-def _agreement(agreement: Changes) -> Iterator[tuple[str, str]]:
+def _agreement(agreement: Changes) -> Section:
     words = {
         "clips": "clips that two people or more answered",
         "agreeing_pairs": "pairs of answers that are the same",
@@ -143,37 +180,32 @@ def _agreement(agreement: Changes) -> Iterator[tuple[str, str]]:
     rows = [
         [words[name], *(_number(agreement[when][name]) for when in ("before", "after"))] for name in words if agreement
     ]
-    yield from _section("Agreement of annotators", ("figure", "before", "after"), rows)
+    return Section("Agreement of annotators", ("figure", "before", "after"), rows)
 
 
-def _listed(title: str, columns: Sequence[str], rows: Sequence[Changes]) -> Iterator[tuple[str, str]]:
-    return _section(title, columns, [[_text(row.get(column, "")) for column in columns] for row in rows])
+def _listed(title: str, columns: Sequence[str], rows: Sequence[Changes]) -> Section:
+    return Section(title, columns, [[_text(row.get(column, "")) for column in columns] for row in rows])
 
 
-def _moved(title: str, clips: Sequence[Changes]) -> Iterator[tuple[str, str]]:
+def _moved(title: str, clips: Sequence[Changes]) -> Section:
     return _listed(title, ("clip_id", "file", "before", "after"), clips)
 
 
-def _balance(balance: Sequence[Changes]) -> Iterator[tuple[str, str]]:
+def _balance(balance: Sequence[Changes]) -> Section:
     columns = ("clips", "minutes", "groups")
     rows = [
         [
             row["split"],
             code(row["label"]) if row["label"] else "not labelled",
-            *(f"{row['before'][name]:g} → {row['after'][name]:g}" for name in columns),
+            *(_sizes(row["before"][name], row["after"][name]) for name in columns),
         ]
         for row in balance
     ]
-    return _section("Class balance", ("split", "label", *columns), rows)
+    return Section("Class balance", ("split", "label", *columns), rows)
 
 
-def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[tuple[str, str]]:
-    """Yield the table under its title, which holds no text of the data, folded when long; nothing without rows."""
-    if rows:
-        more = f"\n\nand {len(rows) - SHOWN} more; `--json` has them all" if len(rows) > SHOWN else ""
-        body = table(header, rows[:SHOWN]) + more
-        folded = f"<details><summary>{title} ({len(rows)})</summary>\n\n{body}\n\n</details>"
-        yield title, folded if len(rows) > UNFOLDED else f"**{title}**\n\n{body}"
+def _sizes(before: float | None, after: float | None) -> str:
+    return "-" if before is None or after is None else f"{before:g} → {after:g}"
 
 
 def _figure(figure: Changes | None) -> str:
@@ -189,10 +221,6 @@ def _figure(figure: Changes | None) -> str:
 def _interval(figure: Changes, how: str) -> str:
     ends = [figure.get("low"), figure.get("high")]
     return f" [{ends[0]:{how}}, {ends[1]:{how}}]" if all(isinstance(end, float) for end in ends) else ""
-
-
-def _signed(difference: float | None) -> str:
-    return "-" if difference is None else f"{difference:+.3f}"
 
 
 def _number(figure: float | None) -> str:

@@ -1,6 +1,6 @@
 """Say what changed in data, metrics and params between two revisions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from curation.snapshot import REJECTS, REVIEWS, Snapshot
 from curation.verdict import Changes
 
 TEST = "-1"
-NO_SIZE = {"clips": 0, "minutes": 0.0, "groups": 0}
+NO_SIZE: dict[str, float | None] = {"clips": 0, "minutes": 0.0, "groups": 0}
 
 
 def diff(before: Snapshot, after: Snapshot) -> Changes:
@@ -24,21 +24,31 @@ def diff(before: Snapshot, after: Snapshot) -> Changes:
     place = before.clips.index.get_indexer(after.clips.index)
     gone = np.setdiff1d(np.arange(len(before.clips)), place)
     old, new = before.clips.iloc[place[place >= 0]], after.clips[place >= 0]  # the clips that both have
+    lacks = before.lacks | after.lacks
+    shared = [column for column in REVIEWS if f"reviews.{column}" not in lacks]
     changes: Changes = {
         "clips": _present({"added": _listed(after.clips[place < 0]), "removed": _listed(before.clips.iloc[gone])}),
-        "labels": _labels(old, new, before.reviews, after.reviews),
-        "answers": _only(before.reviews, after.reviews, list(REVIEWS)),
+        "labels": _labels(old, new, before.reviews, after.reviews, known=_known(lacks, "labels", "origin")),
+        "answers": _only(before.reviews, after.reviews, shared),
         "agreement": _agreement(before, after),
-        "rejects": _only(before.rejects, after.rejects, list(REJECTS)),
-        "balance": _balance(before.clips, after.clips),
-        "files": _moved(old, new, "file"),
-        "groups": _moved(old, new, "group"),
-        "folds": _moved(old, new, "fold"),
-        "train": _moved(old, new, "use"),
+        "rejects": _rejects(before, after),
+        "balance": _balance(before.clips, after.clips, lacks),
+        "files": _moved(old, new, "file") if _known(lacks, "clips", "file") else [],
+        "groups": _moved(old, new, "group") if _grouped(lacks) else [],
+        "folds": _moved(old, new, "fold") if _known(lacks, "folds", "fold") else [],
+        "train": _moved(old, new, "use") if _known(lacks, "train", "times", "why") else [],
         "metrics": _metrics(before, after),
         "params": _pairs(_settings(before), _settings(after)),
     }
     return _present(changes)
+
+
+def _known(lacks: Collection[str], table: str, *columns: str) -> bool:
+    return not {table, *(f"{table}.{column}" for column in columns)} & {*lacks}
+
+
+def _grouped(lacks: Collection[str]) -> bool:
+    return _known(lacks, "clips", "group") or _known(lacks, "groups", "group")
 
 
 def _listed(clips: pd.DataFrame) -> list[Changes]:
@@ -65,10 +75,20 @@ def _only(before: pd.DataFrame, after: pd.DataFrame, key: list[str]) -> Changes:
     )
 
 
-def _labels(old: pd.DataFrame, new: pd.DataFrame, *reviews: pd.DataFrame) -> list[Changes]:
-    """Return the clips whose label or its origin changed, with all answers to them."""
+def _rejects(before: Snapshot, after: Snapshot) -> Changes:
+    """Return the rows that one side has alone; nothing where a side has clips and no table of what gave none."""
+    if any("rejects" in one.lacks and "clips" not in one.lacks for one in (before, after)):
+        return {}
+    lacks = before.lacks | after.lacks
+    return _only(before.rejects, after.rejects, [column for column in REJECTS if f"rejects.{column}" not in lacks])
+
+
+def _labels(old: pd.DataFrame, new: pd.DataFrame, *reviews: pd.DataFrame, known: bool) -> list[Changes]:
+    """Return the clips whose label or, where it is `known`, its origin changed, with all answers to them."""
     columns = ["label", "origin"]
-    changed = (old["label"] != new["label"]) | (old["origin"] != new["origin"])
+    changed = old["label"] != new["label"]
+    if known:
+        changed |= old["origin"] != new["origin"]
     every = pd.concat(reviews).drop_duplicates()
     asked = every[every["clip_id"].isin(list(new.index[changed]))].sort_values(list(REVIEWS))
     answers = {clip_id: records(rows) for clip_id, rows in asked.groupby("clip_id")}
@@ -91,21 +111,31 @@ def _moved(old: pd.DataFrame, new: pd.DataFrame, column: str) -> list[Changes]:
     return records(moved[old[column] != new[column]].reset_index())
 
 
-def _balance(before: pd.DataFrame, after: pd.DataFrame) -> list[Changes]:
-    """Return clips, minutes and groups by split and label, all of them when one of them changed."""
-    old, new = _sizes(before), _sizes(after)
+def _balance(before: pd.DataFrame, after: pd.DataFrame, lacks: Collection[str]) -> list[Changes]:
+    """Return clips, minutes and groups by split and label, all of them when one of them changed.
+
+    What a side does not know is None on both, and without folds there is one split.
+    """
+    unknown = {
+        "minutes": not _known(lacks, "clips", "duration_s"),
+        "groups": not _grouped(lacks),
+    }
+    told = dict.fromkeys((name for name, one in unknown.items() if one and "clips" not in lacks))
+    folds = "clips" in lacks or _known(lacks, "folds", "fold")
+    old, new = (_sizes(clips if folds else clips.assign(fold="")) for clips in (before, after))
+    old, new = ({key: sizes | told for key, sizes in one.items()} for one in (old, new))
     return [
         {
-            "split": split,
+            "split": split if folds else "all",
             "label": label,
-            "before": old.get((split, label), NO_SIZE),
-            "after": new.get((split, label), NO_SIZE),
+            "before": old.get((split, label), NO_SIZE | told),
+            "after": new.get((split, label), NO_SIZE | told),
         }
         for split, label in sorted(old.keys() | new if old != new else ())
     ]
 
 
-def _sizes(clips: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
+def _sizes(clips: pd.DataFrame) -> dict[tuple[str, str], dict[str, float | None]]:
     sizes = (
         pa.table(
             {

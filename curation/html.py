@@ -14,6 +14,7 @@ from tqdm import tqdm
 from curation import files, spectrogram, webpage
 from curation.cards import Card
 
+MOST = 500  # cards of a page, the most important ones: more than a person hears
 LARGEST = 25_000_000  # bytes of one file; beyond it, a folder
 PAGE = Path(__file__).parent / "review_page"
 
@@ -34,6 +35,10 @@ def write(
         click.ClickException: the file system refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if len(cards) > MOST:
+        left_out = f"{len(cards) - MOST} of {len(cards)} changed clips are left out: `earmark diff --json` has all."
+        texts = {**texts, "notes": [*texts["notes"], left_out]}
+        cards = cards[:MOST]
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         media = Path(scratch) / "media"
         media.mkdir()

@@ -1,8 +1,9 @@
 """The tables, metrics and params of one revision, read leniently: an older one may have had other columns."""
 
+import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -12,8 +13,18 @@ import pyarrow as pa
 import pyarrow.csv
 import yaml
 
-REVIEWS = ("clip_id", "annotator", "reviewed_utc", "answer", "seconds", "shown", "note")
+ANSWER = ("annotation_id", "annotation_utc")  # of which a row of reviews is a version; older tables have neither
+REVIEWS = ("clip_id", "annotator", "reviewed_utc", "answer", "seconds", "shown", "note", *ANSWER)
 REJECTS = ("file", "start_s", "label", "reason", "detail")
+COLUMNS = {
+    "clips": ("clip_id", "file", "label", "group", "duration_s"),
+    "labels": ("clip_id", "label", "origin"),
+    "groups": ("clip_id", "group"),
+    "folds": ("clip_id", "fold"),
+    "train": ("clip_id", "times", "why"),
+    "reviews": REVIEWS,
+    "rejects": REJECTS,
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,7 @@ class Snapshot:
     predictions: Mapping[str, pd.DataFrame]  # by model, `scores` among them: clip_id, and a probability a class
     metrics: Mapping[str, Any]  # by model, nested
     params: Mapping[str, Any]  # by section, nested
+    lacks: frozenset[str]  # tables, and columns as in `clips.group`, that are not there: nothing can be said of them
 
 
 def parse(texts: Mapping[str, bytes | None]) -> Snapshot:
@@ -38,39 +50,66 @@ def parse(texts: Mapping[str, bytes | None]) -> Snapshot:
     models = {name.rpartition("/")[2]: name for name in texts if name == "scores" or name.startswith("predictions/")}
     return Snapshot(
         clips=_clips(texts),
-        reviews=_table(texts, "reviews", REVIEWS, key=REVIEWS[:3]),
+        reviews=_reviews(texts),
         rejects=_table(texts, "rejects", REJECTS, key=("file", "start_s", "reason")),
         flags=_table(texts, "flags", ("clip_id", "reason", "score", "suggested"), key=("clip_id", "reason")),
         predictions={model: _probabilities(texts, name) for model, name in sorted(models.items())},
-        metrics=_nested(texts, "metrics", _json),
+        metrics=_metrics(texts),
         params=_nested(texts, "params", yaml.safe_load),
+        lacks=frozenset(_lacking(texts)),
     )
+
+
+def _lacking(texts: Mapping[str, bytes | None]) -> Iterator[str]:
+    for name, columns in COLUMNS.items():
+        header = next(csv.reader([(texts.get(name) or b"").partition(b"\n")[0].decode(errors="replace")]), [])
+        missing = [column for column in columns if column not in header]
+        yield from (f"{name}.{column}" for column in missing) if header else (name,)
+    yield from (name for name in ("metrics",) if not texts.get(name))
 
 
 def _clips(texts: Mapping[str, bytes | None]) -> pd.DataFrame:
-    clips = _table(texts, "clips", ("clip_id", "file", "label", "group", "duration_s")).set_index("clip_id")
+    clips = _table(texts, "clips", COLUMNS["clips"]).set_index("clip_id")
     clips = clips.rename(columns={"label": "given"})
 
-    def beside(name: str, *columns: str) -> pd.DataFrame:
-        table = _table(texts, name, ("clip_id", *columns)).set_index("clip_id")
+    def beside(name: str) -> pd.DataFrame:
+        table = _table(texts, name, COLUMNS[name]).set_index("clip_id")
         if table.empty:  # to look up a million clips in nothing takes a second
-            return pd.DataFrame(index=clips.index, columns=list(columns), dtype="str")
+            return pd.DataFrame(index=clips.index, columns=list(table.columns), dtype="str")
         return table.reindex(clips.index)
 
-    labels, train, groups = (
-        beside("labels", "label", "origin"),
-        beside("train", "times", "why"),
-        beside("groups", "group"),
-    )
+    labels, train, groups = (beside(name) for name in ("labels", "train", "groups"))
     used = ~train["times"].isin(["0", ""]) & train["times"].notna()
     return clips.assign(
         label=labels["label"].where(labels["label"].notna(), clips["given"]),
         origin=labels["origin"].fillna(""),
         group=groups["group"].where(groups["group"].notna(), clips["group"]),
-        fold=beside("folds", "fold")["fold"].fillna(""),
+        fold=beside("folds")["fold"].fillna(""),
         use=train["why"].fillna("").mask(used, "used"),
         duration_s=_numbers(clips["duration_s"], "clips"),
     )
+
+
+def _reviews(texts: Mapping[str, bytes | None]) -> pd.DataFrame:
+    """Return people's answers; two versions of one second are told apart where the table can tell them apart."""
+    reviews = _table(texts, "reviews", REVIEWS, key=REVIEWS[:3], unique=(*REVIEWS[:3], *ANSWER[:1]))
+    when = pd.to_datetime(reviews["reviewed_utc"], utc=True, format="ISO8601", errors="coerce")
+    if len(odd := reviews.loc[when.isna(), "reviewed_utc"]):
+        raise ValueError(f"reviews: `reviewed_utc` is {odd.iloc[0]!r}, not a time")
+    return reviews
+
+
+def _metrics(texts: Mapping[str, bytes | None]) -> Mapping[str, Any]:
+    """Return the metrics, with the worst case of changed clips among those of each model."""
+    metrics, shifts = (_nested(texts, name, _json) for name in ("metrics", "shifts"))
+    worst = {
+        model: found["worst"] for model, found in shifts.items() if isinstance(found, Mapping) and "worst" in found
+    }
+    measured = {model: metrics.get(model, {}) for model in worst}
+    return {
+        **metrics,
+        **{model: {**of, "worst_case": worst[model]} for model, of in measured.items() if isinstance(of, Mapping)},
+    }
 
 
 def _probabilities(texts: Mapping[str, bytes | None], name: str) -> pd.DataFrame:
@@ -81,9 +120,14 @@ def _probabilities(texts: Mapping[str, bytes | None], name: str) -> pd.DataFrame
 
 
 def _table(
-    texts: Mapping[str, bytes | None], name: str, columns: Sequence[str], *, key: Sequence[str] = ("clip_id",)
+    texts: Mapping[str, bytes | None],
+    name: str,
+    columns: Sequence[str],
+    *,
+    key: Sequence[str] = ("clip_id",),
+    unique: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Return these columns as text, empty where the file has no such column, sorted by `key`."""
+    """Return these columns as text, empty where the file has no such column, sorted by `key`, or by `unique`."""
     content = texts.get(name)
     if not content:
         return pd.DataFrame({column: pd.Series(dtype="str") for column in columns})
@@ -103,7 +147,7 @@ def _table(
     if missing := [column for column in key if len(table) and table[column].null_count]:
         raise ValueError(f"{name}: the table has no column {missing[0]!r}")
     frame = table.to_pandas().fillna("").astype("str")
-    return _unique(frame, name, list(key))
+    return _unique(frame, name, list(unique or key))
 
 
 def _unique(frame: pd.DataFrame, name: str, key: list[str]) -> pd.DataFrame:

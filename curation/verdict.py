@@ -1,6 +1,6 @@
 """Say in a sentence or two what a change of data comes to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from curation.markdown import code
@@ -8,6 +8,7 @@ from curation.markdown import code
 Changes: TypeAlias = dict[str, Any]  # JSON, made by `curation.diff` and `training.compare`; see docs/review.md
 
 HEADLINE = "balanced_accuracy"  # the metric that the verdict goes by: of a dozen, one would differ by chance
+SHOWN = 8  # models, alarms and notes
 NOISE = 0.05  # a difference that chance makes more often may be noise
 LOWER_IS_BETTER = ("brier", "ece")
 
@@ -16,11 +17,13 @@ def verdict(changes: Changes) -> str:
     """Return in a sentence or two, as Markdown, what whoever approves the change must know."""
     if not changes:
         return "Nothing changed."
-    alarms = "; ".join(_alarms(changes))
+    alarms = "; ".join(some(list(_alarms(changes))))
     said = [f"Look twice: {alarms}."] if alarms else []
     compared = changes.get("comparison", {})
-    effects = [f"{code(model)} {effect(HEADLINE, found['metrics'][HEADLINE])}" for model, found in compared.items()]
-    said.append(f"Balanced accuracy on the same clips: {', '.join(effects)}." if effects else "No model to compare.")
+    effects = [f"{code(model)} {effect(HEADLINE, found)}{_sources(found)}" for model, found in compared.items()]
+    said.append(
+        f"Balanced accuracy on the same clips: {', '.join(some(effects))}." if effects else "No model to compare."
+    )
     return " ".join(said)
 
 
@@ -31,13 +34,49 @@ def _alarms(changes: Changes) -> Iterator[str]:
         yield f"{_many(len(moved), 'clip')} moved between folds"
     if tested := [clip for clip in relabelled(changes) if clip["fold"] == "-1"]:
         yield f"{_many(len(tested), 'test clip')} relabelled"
+    elif judged := max((found.get("relabelled", 0) for found in changes.get("comparison", {}).values()), default=0):
+        yield f"{_many(judged, 'judged clip')} relabelled"
     for model, metrics in changes.get("metrics", {}).items():
         if ((metrics.get("collapsed") or {}).get("after") or {}).get("value") == 1:
             yield f"{code(model)} has collapsed"
 
 
-def effect(name: str, figures: Changes) -> str:
-    """Return what a paired difference comes to, in words."""
+def effect(name: str, found: Changes) -> str:
+    """Return what the paired difference of a metric comes to, in words.
+
+    Whoever gives the labels can make either model the better one: where they changed, the old ones are asked too.
+    """
+    now = _words(name, found["metrics"][name])
+    was = _words(name, found["by_old_labels"][name]) if "by_old_labels" in found else now
+    clear = {"new": now, "old": was}
+    told = [f"{words} by the {whose} labels" for whose, words in clear.items() if words in ("better", "worse")]
+    if now == was or not told:
+        return now
+    return ", ".join(told) if len(told) > 1 else f"{told[0]} only"
+
+
+def _sources(found: Changes) -> str:
+    cells = found.get("attribution", {}).get(HEADLINE)
+    if cells is None:
+        return ""
+    labels, model, by_old = map(signed, sources(cells))
+    return f" ({labels} from the labels, {model} from the model, {by_old} from it by the old labels)"
+
+
+def sources(cells: Changes) -> tuple[float | None, float | None, float | None]:
+    """Return what labels and model add to a metric, one after the other, and what the model adds by the old labels."""
+    old, new = cells["before"], cells["after"]
+    steps = ((old["before"], old["after"]), (old["after"], new["after"]), (old["before"], new["before"]))
+    labels, model, by_old = (None if None in (was, now) else now - was for was, now in steps)
+    return labels, model, by_old
+
+
+def signed(difference: float | None) -> str:
+    """Return a difference with its sign."""
+    return "-" if difference is None else f"{difference:+.3f}"
+
+
+def _words(name: str, figures: Changes) -> str:
     if figures["p"] is None or figures["difference"] is None:
         return "too few groups to tell"
     if figures["difference"] == figures["low"] == figures["high"] == 0:
@@ -78,6 +117,12 @@ def relabelled(changes: Changes) -> list[Changes]:
 def confirmed(changes: Changes) -> list[Changes]:
     """Return the clips that have the same label from elsewhere."""
     return [clip for clip in changes.get("labels", []) if clip["before"]["label"] == clip["after"]["label"]]
+
+
+def some(texts: Sequence[str], shown: int = SHOWN) -> list[str]:
+    """Return the first few texts, and how many more there are."""
+    more = len(texts) - shown
+    return [*texts[:shown], f"and {more} more"] if more > 0 else list(texts)
 
 
 def _many(count: int, noun: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 SHOWN = 8  # how many branches and tags an error message names
+_failed: dict[tuple[str, str], str] = {}  # why DVC does not give what it tracks, by commit and path: asked once
 
 
 class RevisionError(click.ClickException):
@@ -75,7 +76,7 @@ def read(path: Path, commit: str | None) -> bytes | None:
 
     Raises:
         RevisionError: git refuses the path.
-        FileNotFoundError: DVC knows the file, but neither cache nor remote has it.
+        FileNotFoundError: DVC knows the file, but neither cache nor remote has it, or the remote cannot be asked.
     """
     if commit is None:
         return path.read_bytes() if path.is_file() else None
@@ -119,12 +120,19 @@ def _tree(path: Path | str, commit: str) -> dict[str, str]:
 
 def _from_dvc(path: Path, commit: str) -> bytes | None:
     lock = _git("cat-file", "blob", f"{commit}:./dvc.lock").stdout.decode(errors="replace")
-    if not any(f"path: {tracked}\n" in lock for tracked in (path, path.parent)):
+    tracked = next((str(one) for one in (path, path.parent) if f"path: {one}\n" in lock), None)
+    if tracked is None:
         return None
+    lacks = f"{path} at {commit[:10]} is not in DVC's cache"
+    if (commit, tracked) in _failed:
+        raise FileNotFoundError(lacks + _failed[commit, tracked])
     try:
         content: bytes = _file_system(commit).cat_file(str(path))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} at {commit[:10]} is not in DVC's cache") from error
+        raise FileNotFoundError(lacks) from error
+    except Exception as error:  # a remote and its plug-in fail in as many ways as there are remotes
+        _failed[commit, tracked] = f", and its remote fails: {' '.join(str(error).split())}"
+        raise FileNotFoundError(lacks + _failed[commit, tracked]) from error
     return content
 
 

@@ -25,8 +25,8 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
     Both are judged by the same clips, those that both can be judged by, and by the labels of `after`.
     `low` and `high` are the ends of the 95 % interval of the paired difference (see `bootstrap`), `p` how often chance
-    makes one as large. Where labels of these clips changed, `attribution` gives the four combinations of old and new
-    predictions and labels.
+    makes one as large. Where labels of these clips changed, `relabelled` says of how many, `by_old_labels` gives the
+    metrics by the labels of `before`, and `attribution` the four combinations of old and new predictions and labels.
 
     Models whose classes differ, or that share no clip, are not compared.
     """
@@ -56,7 +56,7 @@ def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[st
     if both.empty or classes != list(old.columns) or not set(both["before"]) | set(both["after"]) <= set(classes):
         return {}
     old, new = old.loc[both.index], new.loc[both.index]
-    relabelled = (both["before"] != both["after"]).any()
+    relabelled = int((both["before"] != both["after"]).sum())
     if old.equals(new) and not relabelled:
         return {}
     outcomes = {
@@ -72,7 +72,13 @@ def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[st
         "groups": int(groups.max()) + 1,
         "metrics": _differences(outcomes["before", "after"], outcomes["after", "after"], groups, classes),
     }
-    return comparison | ({"attribution": _attribution(outcomes)} if relabelled else {})
+    if relabelled:
+        comparison |= {
+            "relabelled": relabelled,
+            "by_old_labels": _differences(outcomes["before", "before"], outcomes["after", "before"], groups, classes),
+            "attribution": _attribution(outcomes),
+        }
+    return comparison
 
 
 def _differences(

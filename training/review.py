@@ -2,9 +2,9 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -19,6 +19,7 @@ from training.compare import compare
 
 SCHEMA = 1  # of the JSON; it rises when a key changes its meaning or goes
 TABLES = ("clips", "labels", "groups", "folds", "train", "rejects", "reviews", "flags", "scores")
+LESS = ("reviews", "groups")  # without them there were no answers yet, and the groups are those given
 EPILOG = """\b
 A and B are branches, tags or commits. Without A: where this branch left main.
 Without B: the files as they are here.
@@ -45,6 +46,7 @@ class Revision:
     commit: str | None  # None: the workspace
     snapshot: Snapshot
     notes: tuple[str, ...]  # what could not be read, in Markdown
+    paths: Mapping[str, Path]  # of the tables that it has or lacks; not of those that `notes` tell of
 
 
 def revision(name: str | None, data: Path, metrics: Path) -> Revision:
@@ -57,7 +59,7 @@ def revision(name: str | None, data: Path, metrics: Path) -> Revision:
     shown = name or "the files here"
     predictions = data / "predictions"
     paths = {table: data / f"{table}.csv" for table in TABLES}
-    paths |= {"metrics": metrics, "params": params.PATH}
+    paths |= {"metrics": metrics, "shifts": metrics.with_name("shifts.json"), "params": params.PATH}
     paths |= {f"predictions/{Path(file).stem}": predictions / file for file in versions.names(predictions, commit)}
     texts, notes = {}, []
     for table, path in paths.items():
@@ -70,19 +72,28 @@ def revision(name: str | None, data: Path, metrics: Path) -> Revision:
             f"{shown} has none of {', '.join(map(str, paths.values()))}. "
             "Run this in the folder of dvc.yaml, and name a revision that has them."
         )
-    lacking = [code(str(paths[table])) for table in ("clips", "labels", "metrics") if texts.get(table, b"") is None]
-    if lacking:
-        notes.append(f"{code(shown)} has no {', '.join(lacking)}: what these would tell is not compared.")
     if commit is None and (open_changes := versions.uncommitted([data, metrics, params.PATH])):
         notes.append(
             f"Not committed: {', '.join(map(code, open_changes[:5]))}{' ...' if len(open_changes) > 5 else '.'}"
         )
     try:
-        return Revision(shown, commit, parse(texts), tuple(notes))
+        return Revision(shown, commit, parse(texts), tuple(notes), {name: paths[name] for name in texts})
     except ValueError as error:
         table, _, why = str(error).partition(": ")
         place = f"{paths[table]} of {shown}"
         raise versions.RevisionError(f"{place} cannot be read: {why}. `git log -- {paths[table]}` shows it.") from error
+
+
+def told(one: Revision, other: Revision) -> Revision:
+    """Return a side with a note on the tables and columns that only the other has, without which less is compared."""
+    names = (name.partition(".") for name in sorted(one.snapshot.lacks - other.snapshot.lacks))
+    lacking = [
+        f"{code(column)} in {code(str(one.paths[table]))}" if column else code(str(one.paths[table]))
+        for table, _, column in names
+        if table in one.paths and (column or table not in LESS)
+    ]
+    note = f"{code(one.name)} has no {', '.join(lacking)}: what these would tell is not compared."
+    return replace(one, notes=(note, *one.notes)) if lacking else one
 
 
 def _as_json(changes: Changes, before: Revision, after: Revision) -> str:
@@ -162,6 +173,7 @@ def main(
     names = (before or versions.branching_point()[:10], after)
     with ThreadPoolExecutor() as pool:  # git and Arrow work beside Python
         sides = list(pool.map(lambda name: revision(name, data, metrics), names))
+    sides = [told(one, other) for one, other in (sides, sides[::-1])]
     snapshots = [side.snapshot for side in sides]
     changes = diff(*snapshots)
     if comparison := compare(*snapshots):

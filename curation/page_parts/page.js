@@ -23,6 +23,7 @@ function go(card) {
 (list.matches("main") ? document : list).addEventListener("keydown", (event) => {
   if (event.target.closest("select, audio, input, button, summary, a") || event.ctrlKey || event.metaKey || event.altKey) return;
   const visible = shown();
+  if (!visible.length) return; // a filter hides them all: nothing plays unseen, and space scrolls
   const place = visible.indexOf(current);
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
   if (step) {

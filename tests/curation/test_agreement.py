@@ -8,7 +8,8 @@ GIVEN = pd.Series({"c1": "safe", "c2": "harmful", "c3": "safe", "c4": "safe"})
 
 def answers(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["clip_id", "annotator", "answer", "shown"])
-    return table.assign(reviewed_utc=[f"2026-01-01T00:00:{second:02}Z" for second in range(len(table))])
+    times = [f"2026-01-01T00:00:{second:02}Z" for second in range(len(table))]
+    return table.assign(reviewed_utc=times, annotation_id="", annotation_utc="")
 
 
 def test_without_answers_nothing_is_claimed() -> None:
@@ -32,6 +33,17 @@ def test_the_newest_answer_of_each_annotator_counts_and_who_is_unsure_abstains()
     )
     assert (found["clips"], found["agreeing_pairs"]) == (2, 0.5)
     assert (found["given_blind"], found["given_hinted"]) == (pytest.approx(2 / 3, abs=1e-6), 1.0)
+
+
+def test_an_answer_counts_again_after_a_later_one_was_taken_back() -> None:
+    given = answers(
+        ("c1", "ann", "safe", "blind"),
+        ("c1", "ann", "harmful", "blind"),
+        ("c1", "ann", "deleted", "blind"),
+        ("c1", "bob", "safe", "blind"),
+    )
+    found = agreement(given.assign(annotation_id=["7", "8", "8", "9"]), GIVEN)
+    assert (found["clips"], found["agreeing_pairs"], found["given_blind"]) == (1, 1.0, 1.0)
 
 
 def test_a_clip_without_a_given_label_tells_nothing_of_how_right_given_labels_are() -> None:

@@ -13,6 +13,7 @@ def revision(**texts: str) -> Snapshot:
 CLIPS = "clip_id,file,label,group,duration_s\nc1,a.wav,safe,g1,2\nc2,b.wav,safe,g2,2\nc3,c.wav,harmful,g3,2\n"
 BEFORE = revision(
     clips=CLIPS,
+    labels="clip_id,label,origin\nc1,safe,\nc2,safe,\nc3,harmful,\n",
     flags="clip_id,reason,score,suggested\nc1,label,0.1,harmful\nc2,noisy,0.5,\n",
     predictions__cnn="clip_id,label,probability\nc1,harmful,0.75\nc1,safe,0.25\n",
 )
@@ -46,6 +47,8 @@ def test_a_card_tells_all_there_is_of_a_clip_and_only_changed_clips_have_one() -
                 "seconds": "",
                 "shown": "",
                 "note": "",
+                "annotation_id": "",
+                "annotation_utc": "",
             }
         ],
         opinions=[

@@ -3,8 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from curation.changes import LIMIT, SHOWN, UNFOLDED, markdown
+from curation.changes import ANSWERS, LIMIT, ROWS, UNFOLDED, markdown
+from curation.markdown import code
 from curation.verdict import Changes, verdict
 
 ANSWER = {"clip_id": "c2", "annotator": "ann", "answer": "safe", "shown": "blind", "reviewed_utc": "2026-01-01"}
@@ -61,8 +64,18 @@ CHANGES: dict[str, Any] = {
                 },
                 "brier": {"before": 0.5, "after": 0.25, "difference": -0.25, "low": -0.3, "high": -0.1, "p": 0.01},
             },
+            "relabelled": 1,
+            "by_old_labels": {
+                "balanced_accuracy": {
+                    "before": 0.5, "after": 0.75, "difference": 0.25, "low": 0.1, "high": 0.3, "p": 0.02
+                },
+                "brier": {"before": 0.5, "after": 0.25, "difference": -0.25, "low": -0.3, "high": 0.1, "p": 0.1},
+            },
             "attribution": {
-                "mcc": {"before": {"before": 0.5, "after": 0.25}, "after": {"before": 0.75, "after": None}}
+                "balanced_accuracy": {
+                    "before": {"before": 0.5, "after": 0.75}, "after": {"before": 0.75, "after": 0.5}
+                },
+                "mcc": {"before": {"before": 0.5, "after": 0.25}, "after": {"before": 0.75, "after": None}},
             },
         }
     },
@@ -86,10 +99,57 @@ def added(count: int, file: str = "a.wav") -> str:
 def test_long_lists_are_folded_and_longer_ones_cut_and_counted() -> None:
     assert "<details>" not in added(UNFOLDED)
     assert f"\n\n<details><summary>Clips added ({UNFOLDED + 1})</summary>\n\n| clip_id | " in added(UNFOLDED + 1)
-    assert "more; `--json`" not in added(SHOWN)
-    cut = added(SHOWN + 5)
+    shown = ROWS[0]
+    assert "more; `--json`" not in added(shown)
+    cut = added(shown + 5)
     assert cut.endswith("\n\nand 5 more; `--json` has them all\n\n</details>")
-    assert (f"`c{SHOWN - 1:02}`" in cut, f"`c{SHOWN:02}`" in cut) == (True, False)
+    assert (f"`c{shown - 1:02}`" in cut, f"`c{shown:02}`" in cut) == (True, False)
+
+
+def asked(count: int, text: str = "a") -> Changes:
+    """Return a relabelled clip with so many answers."""
+    state = {"label": text, "origin": text}
+    answer = {"annotator": text, "answer": text, "shown": text}
+    clip = {"clip_id": text, "file": text, "fold": text, "before": state, "after": state | {"label": "b"}}
+    return clip | {"answers": [answer] * count}
+
+
+def test_of_many_answers_the_first_are_shown_and_all_counted() -> None:
+    text = markdown({"labels": [asked(80), *[asked(1)] * 19]}, before="v1", after="v2")
+    assert f"| 80       | {', '.join(['`a` by `a` `a`'] * ANSWERS)}, and {80 - ANSWERS} more |" in text
+    assert "<summary>Clips relabelled (20)</summary>" in text
+    assert "Left out" not in text
+
+
+hostile = st.text(alphabet="a`|\u202e<", min_size=1, max_size=300)
+
+
+@settings(max_examples=50)
+@example("`" * 300, 30, 100, 30)
+@example("\u202e" * 30 + "`" * 50, 30, 100, 30)
+@given(hostile, st.integers(1, 30), st.integers(0, 100), st.integers(0, 30))
+def test_the_relabelled_clips_are_told_whatever_else_there_is_and_the_limit_is_kept(
+    text: str, clips: int, answers: int, models: int
+) -> None:
+    figures = {"before": 0.5, "after": 0.5, "difference": 0.0, "low": 0.0, "high": 0.1, "p": 0.5}
+    attribution = {"balanced_accuracy": {when: {"before": 0.1, "after": 0.2} for when in ("before", "after")}}
+    metrics = {f"m{number}.{text}": figures for number in range(30)} | {"balanced_accuracy": figures}
+    found = {"clips": 1, "groups": 1, "metrics": metrics, "by_old_labels": metrics, "attribution": attribution}
+    row = dict.fromkeys(
+        ("clip_id", "file", "label", "group", "fold", "start_s", "reason", "detail", "before", "after"), text
+    )
+    changes = {
+        "labels": [asked(answers, text)] * clips,
+        "clips": {"added": [row] * 30, "removed": [row] * 30},
+        "folds": [row] * 30,
+        "groups": [row] * 30,
+        "comparison": {f"{number}{text}": found for number in range(models)},
+        "params": {f"{number}{text}": {"before": text, "after": text} for number in range(30)},
+    }
+    notes = [code(text)] * models
+    said = markdown(changes, before=text, after=text, notes=notes)
+    assert len(said) <= LIMIT
+    assert f"Clips relabelled ({clips})" in said or (clips <= UNFOLDED and "**Clips relabelled**" in said)
 
 
 @pytest.mark.parametrize(

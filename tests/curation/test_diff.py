@@ -42,7 +42,7 @@ AFTER = {
 
 def answer(clip_id: str, annotator: str, when: str, said: str, shown: str) -> dict[str, str]:
     row = {"clip_id": clip_id, "annotator": annotator, "reviewed_utc": when, "answer": said, "shown": shown}
-    return row | {"seconds": "", "note": ""}
+    return row | {"seconds": "", "note": "", "annotation_id": "", "annotation_utc": ""}
 
 
 def sizes(split: str, label: str, *values: tuple[float, ...]) -> dict[str, Any]:
@@ -155,9 +155,68 @@ def test_a_revision_without_any_file_is_as_one_without_clips() -> None:
     assert found.keys() == {"clips", "answers", "agreement", "rejects", "balance", "metrics", "params"}
 
 
-def test_tables_of_an_older_layout_are_compared_by_what_they_share() -> None:
-    older = BEFORE | {"clips": "clip_id,label\nc1,safe\n", "labels": None, "train": "clip_id\nc1\n"}
-    assert diff(parse(older), parse(older)) == {}
+OLDER = BEFORE | {
+    "clips": "clip_id,label\nc1,safe\nc2,harmful\nc3,safe\nc4,harmful\n",
+    "labels": None,
+    "reviews": "clip_id,annotator,reviewed_utc,answer\nc1,ann,2026-01-01T00:00:00Z,harmful\n"
+    "c4,ann,2026-01-01T00:01:00Z,safe\n",
+    "rejects": "file,start_s,reason\nx.wav,0,silent\n",
+    "folds": None,
+    "train": "clip_id\nc1\n",
+}
+
+
+@pytest.mark.parametrize("rejects", [OLDER["rejects"], None])
+def test_tables_of_an_older_layout_are_compared_by_what_they_share(rejects: str | None) -> None:
+    older, newer = parse(OLDER | {"rejects": rejects}), parse(BEFORE)
+    assert diff(older, newer).keys() - {"agreement"} == set()
+    assert diff(newer, older).keys() - {"agreement"} == set()
+
+
+def test_what_an_older_layout_shares_is_compared() -> None:
+    found = diff(parse(OLDER), parse(AFTER | {"labels": BEFORE["labels"]}))
+    assert {clip["clip_id"] for rows in found["clips"].values() for clip in rows} == {"c4", "c5"}
+    assert [answer["clip_id"] for answer in found["answers"]["added"]] == ["c1", "c2"]
+    assert [row["file"] for rows in found["rejects"].values() for row in rows] == ["d.wav", "x.wav"]
+    unknown = {"minutes": None, "groups": None}
+    assert found["balance"] == [
+        {"split": "all", "label": label, "before": {"clips": was} | unknown, "after": {"clips": now} | unknown}
+        for label, was, now in (("", 0, 1), ("harmful", 2, 1), ("safe", 2, 2))
+    ]
+    assert not found.keys() & {"labels", "files", "groups", "folds", "train"}
+
+
+def test_a_table_that_lacks_is_known_from_one_that_is_empty() -> None:
+    assert parse(OLDER).lacks == {
+        "clips.file", "clips.group", "clips.duration_s", "labels", "groups", "folds", "train.times", "train.why",
+        "rejects.label", "rejects.detail",
+        *(f"reviews.{column}" for column in ("seconds", "shown", "note", "annotation_id", "annotation_utc")),
+    }  # fmt: skip
+    assert "folds" not in parse({"folds": "clip_id,fold\n"}).lacks
+
+
+def test_two_annotations_of_one_second_are_two_answers() -> None:
+    columns = "clip_id,annotator,reviewed_utc,annotation_id,answer\n"
+    both = columns + "c1,ann,2026-01-01T00:00:00Z,7,safe\nc1,ann,2026-01-01T00:00:00Z,8,safe\n"
+    found = diff(parse(BEFORE | {"reviews": columns}), parse(BEFORE | {"reviews": both}))["answers"]
+    assert [answer["annotation_id"] for answer in found["added"]] == ["7", "8"]
+    with pytest.raises(ValueError, match="stands twice"):
+        parse(BEFORE | {"reviews": both.replace(",8,", ",7,")})
+
+
+def test_the_worst_case_of_changed_clips_is_among_the_metrics() -> None:
+    worst = ({"axis": "snr_db", "value": value, "low": 0.25, "high": 0.5} for value in (0.25, 0.5))
+    shifts = (json.dumps({"cnn": {"worst": one}}) for one in worst)
+    old, new = (parse(BEFORE | {"shifts": text}) for text in shifts)
+    assert diff(old, new)["metrics"] == {
+        "cnn": {
+            "worst_case": {
+                "before": {"value": 0.25, "low": 0.25, "high": 0.5},
+                "after": {"value": 0.5, "low": 0.25, "high": 0.5},
+                "difference": 0.25,
+            }
+        }
+    }
 
 
 clip_ids = st.sampled_from(["c1", "c2", "c3"])
@@ -207,6 +266,7 @@ def test_nothing_differs_from_itself_and_both_directions_agree(
         ("clips", "clip_id,duration_s\nc1,nan\n", "clips: `duration_s` is 'nan', not a number"),
         ("labels", "clip_id,label\na\n", "labels: CSV parse error: Expected 2 columns, got 1"),
         ("folds", "clip_id,fold\nc1,0\nc1,1\n", "folds: clip_id ('c1',) stands twice"),
+        ("reviews", "clip_id,annotator,reviewed_utc\nc1,a,soon\n", "reviews: `reviewed_utc` is 'soon', not a time"),
         ("metrics", "{", "metrics: "),
         ("metrics", '{"cnn": NaN}', "metrics: NaN is no number"),
         ("metrics", "[1]", "metrics: expected keys with values, not [1]"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from browser import press, start
+from browser import assert_readable, press, start
 
 from curation import html
 from curation.cards import Card
@@ -18,7 +18,7 @@ EVIL = "</script><script>document.title='broken'</script>'\"><img src=x onerror=
 TEXTS = {"before": EVIL, "after": "fix", "verdict": EVIL, "notes": [EVIL], "rejects": [{"file": EVIL, "reason": EVIL}]}
 
 
-def card(number: int, label: str, *, reason: str = "label", kind: str = "relabelled") -> Card:
+def card(number: int, label: str, *, reason: str = "label", kind: str = "relabelled", origin: str = "review") -> Card:
     state = {"label": "safe", "origin": "given", "group": EVIL, "fold": "-1", "use": "used"}
     return Card(
         clip_id=f"c{number}",
@@ -26,7 +26,7 @@ def card(number: int, label: str, *, reason: str = "label", kind: str = "relabel
         duration_s=0.5,
         kinds=[kind],
         before=state,
-        after=state | {"label": label, "origin": "review"},
+        after=state | {"label": label, "origin": origin},
         flags=[{"reason": reason, "score": "0.1", "suggested": EVIL, "when": "before"}],
         answers=[{"annotator": EVIL, "answer": label, "shown": "blind", "note": EVIL}],
         opinions=[{"model": EVIL, "label": label, "before": 0.25, "after": 0.75}],
@@ -34,7 +34,11 @@ def card(number: int, label: str, *, reason: str = "label", kind: str = "relabel
     )
 
 
-CARDS = [card(1, "harmful"), card(2, EVIL, reason=EVIL, kind="added"), card(3, "harmful", reason="noisy")]
+CARDS = [
+    card(1, "harmful", reason="quiet"),
+    card(2, EVIL, reason=EVIL, kind="added"),
+    card(3, "harmful", reason="noisy", origin="model"),
+]
 
 
 def sound(clip_id: str) -> bytes:
@@ -102,6 +106,17 @@ def test_too_large_a_page_becomes_a_folder(tmp_path: Path, monkeypatch: pytest.M
     assert "media/1.flac" in index.read_text()
 
 
+def test_of_very_many_clips_the_first_are_shown_and_the_others_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html, "MOST", 2)
+    text = page(tmp_path, *CARDS).read_text()
+    assert text.count("<article") == 2
+    assert "1 of 3 changed clips are left out" in text
+    monkeypatch.setattr(html, "MOST", 3)
+    assert "are left out" not in page(tmp_path, *CARDS).read_text()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     yield from start()
@@ -147,11 +162,26 @@ def test_one_can_click_and_type_through_the_page(
     choose(browser, "class", "harmful")
     assert cards_shown(browser) == ["c1", "c3"]
     choose(browser, "class", "")
-    choose(browser, "sort", "file")
-    assert cards_shown(browser) == ["c3", "c2", "c1"]
+    choose(browser, "change", "added")
+    assert cards_shown(browser) == ["c2"]
     browser.find_element("tag name", "h1").click()
-    press(browser, "\ue014")  # right
-    press(browser, "\ue014")
+    press(browser, "\ue014")  # right: to the clip that is hidden next
+    choose(browser, "reason", "noisy")
+    assert cards_shown(browser) == []
+    browser.find_element("tag name", "h1").click()
+    press(browser, " ", "\ue014")
+    browser.execute_async_script("setTimeout(arguments[0], 100)")
+    assert playing(browser) == []
+    choose(browser, "reason", "")
+    choose(browser, "change", "")
+    choose(browser, "origin", "model")
+    assert cards_shown(browser) == ["c3"]
+    choose(browser, "origin", "")
+    for name, order in (("reason", "231"), ("class", "213"), ("origin", "312"), ("", "123"), ("file", "321")):
+        choose(browser, "sort", name)
+        assert cards_shown(browser) == [f"c{number}" for number in order], name
+    browser.find_element("tag name", "h1").click()
+    press(browser, "\ue014", "\ue012")  # right and left again, from the clip chosen above
     assert browser.switch_to.active_element.find_element("tag name", "code").text == "c2"
     press(browser, " ")
     browser.execute_async_script("setTimeout(arguments[0], 300)")
@@ -174,3 +204,10 @@ def test_a_screen_reader_finds_a_name_for_every_control_and_picture(browser: Any
         assert names, what
         assert all(names), what
     assert browser.find_element("tag name", "html").get_attribute("lang") == "en"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark_and_fits_a_narrow_window(browser: Any, tmp_path: Path, scheme: str) -> None:
+    browser.get(page(tmp_path, *CARDS).as_uri())
+    assert_readable(browser, scheme)

@@ -88,6 +88,17 @@ def test_a_seal_of_main_cannot_be_taken_away_or_rewritten(deed: str) -> None:
 
 
 @pytest.mark.usefixtures("repository")
+def test_where_the_seal_of_main_cannot_be_seen_the_gate_says_so(sealed: Path) -> None:
+    subprocess.run(["git", "branch", "--quiet", "--move", "main", "master"], check=True)
+    result = run(gate.main)
+    assert result.exit_code == 0
+    assert "skip  test set: whether data/seal.csv only grew is not known: There is no branch `main`" in result.output
+    subprocess.run(["git", "update-ref", "refs/remotes/origin/main", "master"], check=True)
+    assert "skip" not in run(gate.main).output
+    Path("data/seal.csv").unlink()
+    assert "FAIL  test set: data/seal.csv may only grow" in run(gate.main).output
+
+
 def test_without_a_test_fold_there_is_nothing_to_seal() -> None:
     tables.write(LABELS, Path("data/labels.csv"), tables.LABELS)
     tables.write(FOLDS.assign(fold=0), Path("data/folds.csv"), tables.FOLDS)

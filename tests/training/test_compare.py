@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from curation.snapshot import Snapshot, parse
+from curation.verdict import verdict
 from training.compare import compare
 
 
@@ -60,6 +61,56 @@ def test_what_changed_only_in_the_test_labels_is_attributed_to_the_labels_whole(
         "after": {"before": 1.0, "after": 0.95},
     }
     assert {(figures["difference"], figures["p"]) for figures in found["metrics"].values()} == {(0.0, 1.0)}
+
+
+def test_what_changed_in_model_and_labels_is_told_apart_in_four_cells() -> None:
+    labels = LABELS | dict.fromkeys(("00", "02", "04", "08"), "harmful")  # of these the old model heard 02 so
+    found: Any = compare(revision(LABELS, GUESSED), revision(labels, RIGHT))["cnn"]
+    assert found["relabelled"] == 4
+    assert found["attribution"]["accuracy"] == {
+        "before": {"before": 0.5, "after": 0.45},
+        "after": {"before": 1.0, "after": 0.9},
+    }
+    differences = [found[labels]["accuracy"]["difference"] for labels in ("metrics", "by_old_labels")]
+    assert differences == [0.45, 0.5]
+
+
+def turned(labels: dict[str, str], clips: range) -> dict[str, str]:
+    other = {"safe": "harmful", "harmful": "safe"}
+    return labels | {f"{n:02}": other[labels[f"{n:02}"]] for n in clips}
+
+
+def said(before: tuple[dict[str, str], range], after: tuple[dict[str, str], range]) -> str:
+    """Return the verdict on two revisions of 60 clips: the labels of each, and what its model has wrong by TRUTH."""
+    sides = []
+    for labels, errors in (before, after):
+        heard = turned(TRUTH, errors)
+        sides.append(revision(labels, {clip: 0.9 if label == "harmful" else 0.1 for clip, label in heard.items()}))
+    return verdict({"comparison": compare(*sides)})
+
+
+TRUTH = {f"{n:02}": "harmful" if n % 2 else "safe" for n in range(60)}
+FIRST_12, NEXT_12 = range(12), range(12, 24)
+
+
+def test_who_relabels_the_errors_of_the_new_model_does_not_make_it_better() -> None:
+    assert said((TRUTH, FIRST_12), (TRUTH, NEXT_12)) == "Balanced accuracy on the same clips: `cnn` may be noise."
+    assert said((TRUTH, FIRST_12), (turned(TRUTH, NEXT_12), NEXT_12)) == (
+        "Look twice: 12 judged clips relabelled. Balanced accuracy on the same clips: `cnn` better by the new labels "
+        "only (-0.200 from the labels, +0.400 from the model, +0.000 from it by the old labels)."
+    )
+    half = turned(TRUTH, range(6))
+    assert "`cnn` better by the old labels only (+0.100 from" in said((TRUTH, FIRST_12), (half, range(0)))
+    all_of_them = turned(TRUTH, FIRST_12)
+    assert "worse by the new labels, better by the old labels (" in said((TRUTH, FIRST_12), (all_of_them, range(0)))
+
+
+def test_labels_put_right_and_a_model_that_learned_from_them_are_better_and_it_says_what_each_adds() -> None:
+    wrong = turned(TRUTH, range(6))
+    assert said((wrong, range(30)), (TRUTH, range(50, 53))) == (
+        "Look twice: 6 judged clips relabelled. Balanced accuracy on the same clips: `cnn` better (-0.100 from the "
+        "labels, +0.450 from the model, +0.250 from it by the old labels)."
+    )
 
 
 def test_the_same_models_and_labels_are_not_worth_a_word() -> None:

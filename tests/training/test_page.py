@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import stand
-from browser import press, start
+from browser import assert_readable, press, start
 
 from curation import files
 from training import page as pages
@@ -155,31 +155,4 @@ def test_a_screen_reader_finds_a_name_for_everything_and_a_table_for_every_pictu
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable_in_light_and_dark_and_fits_a_narrow_window(opened: Any, scheme: str) -> None:
-    feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
-    opened.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    )
-    assert opened.execute_script("return document.documentElement.scrollWidth") <= 360
-    colours = opened.execute_script(
-        "const s = getComputedStyle(document.documentElement);"
-        "return Object.fromEntries(['back', 'card', 'text', 'quiet', 'mark', 's0', 's1', 's2', 's3']"
-        ".map(name => [name, s.getPropertyValue('--' + name).trim()]))"
-    )
-    for name in ("text", "quiet", "mark"):
-        assert min(contrast(colours[name], colours[back]) for back in ("back", "card")) >= 4.5  # WCAG 2.2, 1.4.3
-    for name in ("s0", "s1", "s2", "s3"):
-        assert contrast(colours[name], colours["card"]) >= 3  # WCAG 2.2, 1.4.11
-
-
-def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio of two colours after WCAG 2.2."""
-
-    def luminance(colour: str) -> float:
-        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
-        parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted(map(luminance, (one, other)))
-    return (high + 0.05) / (low + 0.05)
+    assert_readable(opened, scheme, marks=("s0", "s1", "s2", "s3"))

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from curation import cli
+from curation import cli, versions
 
 CLIPS = "clip_id,file,duration_s,label,group\n"
 BEFORE = {
@@ -127,6 +127,16 @@ def test_a_revision_from_before_a_table_existed_is_compared_by_the_others_and_it
 
 
 @pytest.mark.usefixtures("branch")
+def test_tables_and_columns_that_one_side_lacks_are_named_with_the_side() -> None:
+    write({"data/folds.csv": "clip_id,fold\nc1,0\nc2,1\n", "data/train.csv": "clip_id,times,why\nc1,1,kept\n"})
+    write({"data/clips.csv": "clip_id,file,duration_s,label\nc1,a.wav,60,safe\nc2,b.wav,30,harmful\n"})
+    said = run("HEAD").output
+    assert "> `HEAD` has no `data/folds.csv`, `data/train.csv`: what these would tell is not compared." in said
+    assert "> `the files here` has no `group` in `data/clips.csv`: what these would tell is not compared." in said
+    assert not any(words in said for words in ("regrouped", "another fold", "in or out of training"))
+
+
+@pytest.mark.usefixtures("branch")
 def test_a_table_that_is_in_dvc_is_read_from_its_cache_and_missed_when_that_is_gone() -> None:
     Path("data/scores.csv").write_text("clip_id,label,probability\nc1,safe,1\n")
     Path("dvc.yaml").write_text(
@@ -175,3 +185,38 @@ def test_the_page_has_the_sound_of_a_removed_clip_from_the_cache_and_says_when_t
     page = Path("review.html").read_text()
     assert "<audio" not in page
     assert "data/clips/c2.wav is not here: `dvc pull` brings it, for an old revision after `git checkout`." in page
+
+
+@pytest.mark.parametrize(
+    ("remote", "why"),
+    [
+        ("http://127.0.0.1:1/x", "`: `dvc fetch"),
+        ("s3://bucket/x", ", and its remote fails: s3 is supported, but requires"),
+    ],
+)
+def test_a_remote_that_does_not_answer_costs_the_sounds_and_is_asked_once(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, remote: str, why: str
+) -> None:
+    Path("data/clips").mkdir(parents=True)
+    names = [f"c{number}" for number in range(4)]
+    for name in names:
+        soundfile.write(f"data/clips/{name}.wav", np.zeros(16000), 16000)
+    write({"data/clips.csv": CLIPS + "".join(f"{name},{name}.wav,1,safe,g1\n" for name in names)})
+    write({"data/scores.csv": "clip_id,label,probability\nc1,safe,1\n"})
+    stages = {name: f"{{cmd: 'true', deps: [params.yaml], outs: [data/{name}]}}" for name in ("clips", "scores.csv")}
+    Path("dvc.yaml").write_text(f"stages: {{a: {stages['clips']}, b: {stages['scores.csv']}}}")
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "--force", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "--default", "--quiet", "far", remote], check=True)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Four clips")
+    for gone in ("data/clips", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(gone)
+    write({"data/clips.csv": CLIPS})
+    asked = []
+    file_system = versions._file_system
+    monkeypatch.setattr(versions, "_file_system", lambda commit: asked.append(commit) or file_system(commit))
+    result = run("HEAD", "--html", "review.html")
+    assert result.exit_code == 0
+    assert f"is not in DVC's cache{why}" in result.output
+    assert Path("review.html").read_text().count("is not here: `dvc pull` brings it") == 4
+    assert len(asked) == 2  # for the scores, and for the folder of clips
