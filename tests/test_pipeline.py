@@ -12,25 +12,12 @@ from pathlib import Path
 import corpus
 import pandas as pd
 import pytest
-import yaml
+from project import begin, commit, environment, run, set_params
 
 from curation import tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-ROOT = Path(__file__).parents[1]
-PARTS = (
-    "curation",
-    "training",
-    "dvc.yaml",
-    "params.yaml",
-    ".dvc/config",
-    ".dvc/plots",
-    ".dvcignore",
-    ".gitignore",
-    "data/.gitignore",
-    "reports/.gitignore",
-)
 SMALL = {  # little to learn, little to wait for; what the stages do to each other is the same
     "data": {"clip_s": 1},
     "ingest": {"min_duration_s": 0.1},
@@ -41,37 +28,6 @@ SMALL = {  # little to learn, little to wait for; what the stages do to each oth
     "lite_cnn": {"channels": [4, 8], "epochs": 1, "min_steps": 4, "batch_clips": 8},
     "wav2vec2": {"epochs": 1, "min_steps": 4, "batch_clips": 8},
 }
-
-
-def run(project: Path, *command: str) -> str:
-    """Run a command of the environment as somebody does who has not activated it."""
-    words = [
-        str(project / ".venv" / "bin" / command[0]) if command[0] in ("dvc", "earmark") else command[0],
-        *command[1:],
-    ]
-    done = subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "TMPDIR", "LANG")}
-    return kept | {"PATH": "/usr/bin:/bin"}
-
-
-def commit(project: Path, message: str) -> str:
-    run(project, "git", "add", "--all")
-    run(project, "git", "commit", "--quiet", "--message", message)
-    return run(project, "git", "rev-parse", "HEAD").strip()
-
-
-def set_params(project: Path, changes: dict[str, dict[str, object]]) -> None:
-    path = project / "params.yaml"
-    document = yaml.safe_load(path.read_text())
-    for section, values in changes.items():
-        assert set(values) <= set(document[section]), f"params.yaml has other keys in {section}"
-        document[section] |= values
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def contents(project: Path) -> dict[str, bytes]:
@@ -102,17 +58,9 @@ def other(label: str) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a corpus, after its first `dvc repro`, committed."""
     project = tmp_path_factory.mktemp("a project") / "with space"
-    for part in PARTS:
-        (project / part).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, project / part)
-    (project / ".venv").symlink_to(sys.prefix)
-    tables.write(tables.REVIEWS.empty(), project / "data/reviews.csv", tables.REVIEWS)
+    begin(project)
     set_params(project, SMALL)
     corpus.make(project)
-    run(project, "git", "init", "--quiet", "--initial-branch", "main")
-    run(project, "git", "config", "user.name", "Ann")
-    run(project, "git", "config", "user.email", "ann@example.org")
     run(project, "dvc", "add", "data/raw")
     run(project, "dvc", "remote", "add", "--default", "shared", str(tmp_path_factory.mktemp("remote")))
     commit(project, "Begin")
