@@ -67,6 +67,48 @@ def test_a_longer_recording_is_cut_and_a_shorter_one_padded(tmp_path: Path) -> N
         assert not sound[end:].any()
 
 
+def test_every_measure_stands_in_its_column(tmp_path: Path) -> None:
+    """A tone of 1 kHz between half and a quarter of a second of silence, resting at 0.1, in the left channel only."""
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE_HZ) / RATE_HZ)
+    left = 0.1 + np.concatenate([np.zeros(RATE_HZ // 2), tone, np.zeros(RATE_HZ // 4)])
+    listed = fill(tmp_path / "raw", {"a.wav": (np.stack([left, 0 * left], axis=1), "safe")}).assign(group="home")
+    clips, _ = run_ingest(listed, tmp_path / "raw")
+    (row,) = clips.drop(columns="clip_id").to_dict("records")
+    clipped, loud, wide = row.pop("clipped_share"), row.pop("loudness_lufs"), row.pop("bandwidth_hz")
+    assert (clipped, 1000 <= wide <= 2000) == (0, True)
+    assert loud == pytest.approx(db(0.25**2 / 2) - 0.7, abs=1)  # -0.691 by the standard, and blocks at the edges
+    rounding = (1 / 2**15) ** 2 / 12  # of 16 bits: no silence counts as quieter
+    assert row == pytest.approx(
+        {
+            "file": "a.wav",
+            "start_s": 0,
+            "duration_s": 1.75,
+            "padded_s": 0.25,
+            "label": "safe",
+            "group": "home",
+            "source_s": 1.75,
+            "header_s": 1.75,
+            "rate_hz": RATE_HZ,
+            "channels": 2,
+            "codec": "wav/float",
+            "dead_channels": 1,
+            "inverted": False,
+            "peak_dbfs": db((0.25 + 0.05) ** 2),
+            "rms_dbfs": db(0.25**2 / 2 / 1.75 + 0.05**2),
+            "dc_offset": 0.05,
+            "silent_share": 38 / 88,  # frames of 20 ms
+            "leading_silence_s": 0.5,
+            "trailing_silence_s": 0.25,
+            "snr_db": db(0.25**2 / 2) - db(rounding),
+        },
+        abs=1e-3,
+    )
+
+
+def db(power: float) -> float:
+    return 10 * math.log10(power)
+
+
 def test_with_first_one_window_a_recording_is_kept(tmp_path: Path) -> None:
     clips, rejects = run_ingest(fill(tmp_path / "raw", {"a.wav": (noise(5), "safe")}), tmp_path / "raw")
     assert clips["start_s"].tolist() == [0]
