@@ -7,12 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import corpus
 import pandas as pd
+import psutil
 import pytest
-from project import begin, commit, environment, run, set_params
+import torch
+import yaml
+from project import ROOT, begin, commit, environment, run, set_params
 
 from curation import tables
 
@@ -149,21 +153,53 @@ def test_a_corrected_test_label_reruns_the_evaluation_and_trains_nothing(project
     assert {name for name in changed if name.startswith(("models", "data/predictions", "data/train"))} == set()
 
 
-@pytest.mark.parametrize("stage", ["ingest", "features", "score", "train@lite_cnn", "evaluate", "shift"])
-def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path, stage: str) -> None:
-    before = contents(project)
+def stages() -> dict[str, str]:
+    """Return the module of every stage, by its name in DVC."""
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    models = {f"train@{model}": f"training.{model}" for model in declared.pop("train")["matrix"]["model"]}
+    return {name: stage["cmd"].split()[1] for name, stage in declared.items()} | models
+
+
+def stop(project: Path, stage: str, sent: signal.Signals, *, when: Callable[[psutil.Process], bool]) -> None:
+    """Force a stage to run, and send its process and DVC's a signal as soon as one of the processes is so far."""
     words = [str(project / ".venv/bin/dvc"), "repro", "--force", "--single-item", stage]
     process = subprocess.Popen(
         words, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
-    for line in process.stdout:
-        if line.startswith(b"Running stage"):
-            break
-    time.sleep(3)
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
-    run(project, "dvc", "repro")
-    assert change_of(before, contents(project)) == set()
+    while not any(when(one) for one in psutil.Process(process.pid).children(recursive=True)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.killpg(process.pid, sent)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0, said
+
+
+def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path) -> None:
+    before = contents(project)
+    shutil.rmtree(project / ".dvc/cache")  # from which DVC would fetch what an earlier run made
+    for stage, module in stages().items():
+        stop(project, stage, signal.SIGINT, when=lambda one, module=module: module in one.cmdline())
+        assert change_of(before, contents(project)), stage
+        assert f"Running stage '{stage}'" in run(project, "dvc", "repro", "--single-item", stage)
+        assert change_of(before, contents(project)) == set(), stage
+
+
+def test_a_killed_training_goes_on_from_its_last_save(project: Path) -> None:
+    set_params(project, {"lite_cnn": {"epochs": 30, "checkpoint_s": 0}})
+    run(project, "dvc", "repro", "train@lite_cnn")
+    expected = contents(project)
+    shutil.rmtree(project / ".dvc/cache")
+    saves = project / ".checkpoints/lite_cnn"
+    stop(project, "train@lite_cnn", signal.SIGKILL, when=lambda _: any(saves.glob("fold_*.pt")))
+    save = next(saves.glob("fold_*.pt"))
+    saved = torch.load(save, weights_only=True)
+    assert len(saved["state"]["history"]) < 30
+    saved["state"]["history"][0]["train_loss"] = 42.0  # a mark of what is taken from the save
+    torch.save(saved, save)
+    run(project, "dvc", "repro", "--single-item", "train@lite_cnn")
+    marked = f"reports/live/lite_cnn/{save.stem}/plots/metrics/train_loss.tsv"
+    assert {"0", "42.0"} <= set((project / marked).read_text().split())
+    assert change_of(expected, contents(project)) == {marked, "dvc.lock"}
 
 
 def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -> None:

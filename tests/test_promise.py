@@ -7,7 +7,7 @@ from pathlib import Path
 import corpus
 import pandas as pd
 import pytest
-from project import begin, run
+from project import begin, commit, run
 
 from curation import listing, tables
 from curation.sample_score import REJECTS
@@ -41,6 +41,7 @@ def test_a_model_learns_from_real_recordings(tmp_path: Path) -> None:
     begin(project)
     columns = ["--label-column", "label", "--group-column", "recording"]
     run(project, "earmark", "import", str(source / "audio"), "--labels", str(source / "small.csv"), *columns)
+    commit(project, "Import")
     began = time.monotonic()
     run(project, "dvc", "repro")
     print(f"{time.monotonic() - began:.0f} s")
