@@ -39,12 +39,12 @@ def _cpu_s() -> float:
 
 
 def _held(process: psutil.Process) -> int:
-    """Return the resident memory of a process and its children; pages they share count for each."""
+    """Return the resident memory of a process and its children, pages they share counted once."""
     held = 0
     for one in [process, *process.children(recursive=True)]:
         try:
-            held += one.memory_info().rss
-        except psutil.NoSuchProcess:
+            held += one.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ended meanwhile
             continue
     return held
 
