@@ -208,13 +208,15 @@ def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -
         assert set(shown) == {"lite_cnn", "wav2vec2"}
     run(project, "dvc", "plots", "show", "--out", "plots")
     page = (project / "plots/index.html").read_text()
-    assert all(name in page for name in ("confusion", "roc", "precision_recall", "reliability"))
+    for name in ("confusion", "roc", "precision_recall", "reliability"):
+        assert f"lite_cnn/{name}.csv" in page
+        assert f"wav2vec2/{name}.csv" in page
     assert "Balanced accuracy of the changed clips" in page
     run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample")
     listed = tables.read(project / "data/train.csv", tables.TRAIN)
     assert "undersampled" in set(listed["why"])
     assert "balance.method" in run(project, "dvc", "params", "diff")
-    assert "lite_cnn" in run(project, "dvc", "metrics", "diff")
+    assert "lite_cnn.balanced_accuracy.value" in run(project, "dvc", "metrics", "diff")
 
 
 def test_the_cards_of_a_run_name_its_commit_and_its_lines_predict_as_it_did(project: Path) -> None:
