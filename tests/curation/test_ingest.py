@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import click
+import dying
 import numpy as np
 import pandas as pd
 import pytest
@@ -277,6 +278,32 @@ def test_a_recording_that_takes_too_long_is_rejected(project: Path) -> None:
     assert result.output == "Error: Every recording was rejected (1 timeout). data/rejects.csv says why, row by row.\n"
     assert reasons(tables.read(project / "rejects.csv", tables.REJECTS)) == [("slow.wav", "timeout")]
     assert not (project / "clips.csv").exists()
+
+
+def test_recordings_that_are_all_silent_are_one_clear_line(project: Path) -> None:
+    names = ["silent.wav", "quiet.wav"]
+    fill(project / "raw", {name: (0 * noise(1), "") for name in names})
+    tables.write(rows.table(tables.RAW, *({"file": name} for name in names)), project / "raw.csv", tables.RAW)
+    for path in (project / "raw").rglob("*"):
+        if path.name not in names and not path.is_dir():
+            path.unlink()
+    result = invoke()
+    assert result.exit_code == 1
+    assert result.output == "Error: Every recording was rejected (2 silent). data/rejects.csv says why, row by row.\n"
+
+
+def test_a_recording_that_kills_its_decoder_is_a_reject(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(project / "raw", {"kills.wav": (noise(1, 50), ""), "after.wav": (noise(1, 51), "")})
+    listed = [{"file": "kills.wav"}, {"file": "after.wav"}]
+    tables.write(rows.table(tables.RAW, *listed), project / "raw.csv", tables.RAW)
+    monkeypatch.setattr(ingest, "cut", dying.cut_or_die)
+    assert invoke().exit_code == 0
+    rejects = tables.read(project / "rejects.csv", tables.REJECTS).set_index("file")
+    assert rejects.loc["kills.wav", ["reason", "detail"]].tolist() == [
+        "crashed",
+        "The process that decoded it died (exit code 3).",
+    ]
+    assert tables.read(project / "clips.csv", tables.CLIPS)["file"].tolist() == ["after.wav"]
 
 
 @pytest.mark.parametrize(
