@@ -9,7 +9,7 @@ help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 repro: .venv/ready ## from recordings to a verdict: install, make sample recordings if there are none, run every stage
-	@test -e data/raw.csv || $(BIN)/earmark sample
+	@test -e data/raw.dvc || { test -e data/raw.csv && ls data/raw/* > /dev/null 2>&1; } || $(BIN)/earmark sample
 	@$(BIN)/dvc repro
 	@echo; cat reports/insights.md
 

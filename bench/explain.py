@@ -108,6 +108,9 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 @click.option("--out", type=click.Path(path_type=Path), help="Where the figures go, as JSON.")
 def main(project: Path, clips: int, out: Path | None) -> None:
     """Print, for each model and method, how well its maps stand the tests."""
+    if missing := [name for name in TRIED if not (project / "models" / name).exists()]:
+        click.echo(f"skipped: {project} has no models/{missing[0]}, `dvc repro` there trains it")
+        return
     torch.set_num_threads(1)
     figures = {}
     for name, methods in TRIED.items():

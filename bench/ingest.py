@@ -16,10 +16,11 @@ import soundfile
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from curation import audio, files, ingest, params, pool, recording
+from curation import audio, features, files, ingest, params, pool, recording
 
 DATA = params.Data(classes=("harmful", "safe"), clip_s=8, rate_hz=16_000)
 PARAMS = ingest.Params(windows="first", min_duration_s=0.2, max_duration_s=900, silence_dbfs=-60, timeout_s=60)
+FEATURES = features.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
 CONTAINERS = ("wav", "flac", "ogg", "mp3")
 SOURCE_HZ, SOURCE_S, SOURCES = 44_100, 5, 4
 FRAMES = round(DATA.clip_s * DATA.rate_hz)
@@ -58,7 +59,11 @@ def pairs(path: Path, out: Path) -> dict[str, Pair]:
             lambda: peer_whole(path, out),
         ),
     }
-    return timed | log_mel_pair(sound)
+    return (
+        timed
+        | {"features": (lambda: features.features(sound, FEATURES, rate_hz=DATA.rate_hz), lambda: peer_mel(sound))}
+        | log_mel_pair(sound)
+    )
 
 
 def decode(path: Path) -> None:
@@ -92,6 +97,12 @@ def peer_whole(path: Path, out: Path) -> str:
     return hashlib.sha256(peer_write(librosa.load(path, sr=DATA.rate_hz)[0], out).data).hexdigest()
 
 
+def peer_mel(clip: Sound) -> object:
+    """Describe a clip by librosa's log-mel and no more."""
+    power = librosa.feature.melspectrogram(y=clip, sr=DATA.rate_hz, n_fft=1024, hop_length=256, n_mels=64)
+    return librosa.power_to_db(power)
+
+
 def log_mel_pair(sound: Sound) -> dict[str, Pair]:
     """Return the log-mel of the training and of librosa, where the training is installed."""
     if not importlib.util.find_spec("training.mel"):
@@ -104,12 +115,7 @@ def log_mel_pair(sound: Sound) -> dict[str, Pair]:
     p = mel.Params(window_s=0.064, hop_s=0.016, bands=64, min_hz=0, max_hz=DATA.rate_hz / 2)
     clip = librosa.util.fix_length(sound, size=FRAMES)
     batch = torch.from_numpy((clip * audio.FULL_SCALE).astype(np.int16))[None]
-
-    def peer() -> object:
-        power = librosa.feature.melspectrogram(y=clip, sr=DATA.rate_hz, n_fft=1024, hop_length=256, n_mels=64)
-        return librosa.power_to_db(power)
-
-    return {"log-mel": (lambda: mel.log_mel(batch, p, rate_hz=DATA.rate_hz), peer)}
+    return {"log-mel": (lambda: mel.log_mel(batch, p, rate_hz=DATA.rate_hz), lambda: peer_mel(clip))}
 
 
 def cpu_ms(call: Callable[[], object], out: Path) -> float:

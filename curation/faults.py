@@ -15,7 +15,7 @@ from curation.listing import SUFFIXES, Entry
 
 FAULTS = {  # in the order of the report: what is wrong with the files named, and the next step
     "nameless": ("without a file name", "Fill the file column, or take these rows out."),
-    "name": ("with a name that is not plain UTF-8 text", "Rename them."),
+    "name": ("with a line break or the like in its name, or a name that is not UTF-8", "Rename them."),
     "outside": ("outside the folder", "Give as SOURCE the folder that holds them all; `..` is not followed."),
     "missing": ("not there", "Add them, or take their rows out of the table."),
     "link": ("linked from outside the folder, or a link to a folder", "Copy the files there, as `cp -rL` does."),

@@ -1,5 +1,6 @@
 """Make a demonstration corpus by code with planted faults, play its annotator, score what the pipeline found."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,9 +55,14 @@ def make(recordings: list[Recording], raw: Path, table: Path, truth: Path) -> No
                 path = Path(folder, "raw", recording.file)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-            tables.write(planted(recordings), truth, tables.TRUTH)
-            Path(folder, "raw").replace(raw)
-            tables.write(listed(recordings), table, tables.RAW)
+            try:
+                tables.write(planted(recordings), truth, tables.TRUTH)
+                Path(folder, "raw").replace(raw)
+                tables.write(listed(recordings), table, tables.RAW)
+            except BaseException:  # a half corpus would be neither made again nor used
+                shutil.rmtree(raw, ignore_errors=True)
+                truth.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise files.unwritable(raw, error) from error
 

@@ -317,6 +317,8 @@ def read(path: Path, table: Table) -> pd.DataFrame:
     if not isinstance(cells.index, pd.RangeIndex):
         raise click.ClickException(f"{path} is not a CSV table: rows have more cells than the header. Quote commas.")
     _check_columns(cells.columns, table, path)
+    if (cells[cells.columns[-1]] == "").any():  # so may be what pandas appended to a row with fewer cells
+        _check_cells(path)
     return check(_typed(cells, table, path), table, path)
 
 
@@ -361,6 +363,19 @@ def _check_columns(names: pd.Index, table: Table, path: Path | str) -> None:
         hint = f" It seems to be separated by {other}; earmark wants commas." if other else ""
         raise click.ClickException(
             f"{path}: the columns must be {list(table.columns)}; missing {missing}, not expected {extra}.{hint}"
+        )
+
+
+def _check_cells(path: Path) -> None:
+    csv.field_size_limit(2**31 - 1)  # pandas has no limit
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        lengths = ((len(row), reader.line_num) for row in reader if row)
+        names, _ = next(lengths)
+        short = next(((cells, line) for cells, line in lengths if cells < names), None)
+    if short:
+        raise click.ClickException(
+            f"{path}: line {short[1]} has {short[0]} cells, the header {names}. Is the file cut off? Mend that line."
         )
 
 

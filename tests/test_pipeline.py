@@ -7,30 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import corpus
 import pandas as pd
+import psutil
 import pytest
+import torch
 import yaml
+from project import ROOT, begin, commit, environment, run, set_params
 
 from curation import tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-ROOT = Path(__file__).parents[1]
-PARTS = (
-    "curation",
-    "training",
-    "dvc.yaml",
-    "params.yaml",
-    ".dvc/config",
-    ".dvc/plots",
-    ".dvcignore",
-    ".gitignore",
-    "data/.gitignore",
-    "reports/.gitignore",
-)
 SMALL = {  # little to learn, little to wait for; what the stages do to each other is the same
     "data": {"clip_s": 1},
     "ingest": {"min_duration_s": 0.1},
@@ -41,37 +32,6 @@ SMALL = {  # little to learn, little to wait for; what the stages do to each oth
     "lite_cnn": {"channels": [4, 8], "epochs": 1, "min_steps": 4, "batch_clips": 8},
     "wav2vec2": {"epochs": 1, "min_steps": 4, "batch_clips": 8},
 }
-
-
-def run(project: Path, *command: str) -> str:
-    """Run a command of the environment as somebody does who has not activated it."""
-    words = [
-        str(project / ".venv" / "bin" / command[0]) if command[0] in ("dvc", "earmark") else command[0],
-        *command[1:],
-    ]
-    done = subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "TMPDIR", "LANG")}
-    return kept | {"PATH": "/usr/bin:/bin"}
-
-
-def commit(project: Path, message: str) -> str:
-    run(project, "git", "add", "--all")
-    run(project, "git", "commit", "--quiet", "--message", message)
-    return run(project, "git", "rev-parse", "HEAD").strip()
-
-
-def set_params(project: Path, changes: dict[str, dict[str, object]]) -> None:
-    path = project / "params.yaml"
-    document = yaml.safe_load(path.read_text())
-    for section, values in changes.items():
-        assert set(values) <= set(document[section]), f"params.yaml has other keys in {section}"
-        document[section] |= values
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def contents(project: Path) -> dict[str, bytes]:
@@ -102,17 +62,9 @@ def other(label: str) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a corpus, after its first `dvc repro`, committed."""
     project = tmp_path_factory.mktemp("a project") / "with space"
-    for part in PARTS:
-        (project / part).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, project / part)
-    (project / ".venv").symlink_to(sys.prefix)
-    tables.write(tables.REVIEWS.empty(), project / "data/reviews.csv", tables.REVIEWS)
+    begin(project)
     set_params(project, SMALL)
     corpus.make(project)
-    run(project, "git", "init", "--quiet", "--initial-branch", "main")
-    run(project, "git", "config", "user.name", "Ann")
-    run(project, "git", "config", "user.email", "ann@example.org")
     run(project, "dvc", "add", "data/raw")
     run(project, "dvc", "remote", "add", "--default", "shared", str(tmp_path_factory.mktemp("remote")))
     commit(project, "Begin")
@@ -201,21 +153,53 @@ def test_a_corrected_test_label_reruns_the_evaluation_and_trains_nothing(project
     assert {name for name in changed if name.startswith(("models", "data/predictions", "data/train"))} == set()
 
 
-@pytest.mark.parametrize("stage", ["ingest", "features", "score", "train@lite_cnn", "evaluate", "shift"])
-def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path, stage: str) -> None:
-    before = contents(project)
+def stages() -> dict[str, str]:
+    """Return the module of every stage, by its name in DVC."""
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    models = {f"train@{model}": f"training.{model}" for model in declared.pop("train")["matrix"]["model"]}
+    return {name: stage["cmd"].split()[1] for name, stage in declared.items()} | models
+
+
+def stop(project: Path, stage: str, sent: signal.Signals, *, when: Callable[[psutil.Process], bool]) -> None:
+    """Force a stage to run, and send its process and DVC's a signal as soon as one of the processes is so far."""
     words = [str(project / ".venv/bin/dvc"), "repro", "--force", "--single-item", stage]
     process = subprocess.Popen(
         words, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
-    for line in process.stdout:
-        if line.startswith(b"Running stage"):
-            break
-    time.sleep(3)
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
-    run(project, "dvc", "repro")
-    assert change_of(before, contents(project)) == set()
+    while not any(when(one) for one in psutil.Process(process.pid).children(recursive=True)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.killpg(process.pid, sent)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0, said
+
+
+def test_an_interrupted_stage_is_made_good_by_the_next_repro(project: Path) -> None:
+    before = contents(project)
+    shutil.rmtree(project / ".dvc/cache")  # from which DVC would fetch what an earlier run made
+    for stage, module in stages().items():
+        stop(project, stage, signal.SIGINT, when=lambda one, module=module: module in one.cmdline())
+        assert change_of(before, contents(project)), stage
+        assert f"Running stage '{stage}'" in run(project, "dvc", "repro", "--single-item", stage)
+        assert change_of(before, contents(project)) == set(), stage
+
+
+def test_a_killed_training_goes_on_from_its_last_save(project: Path) -> None:
+    set_params(project, {"lite_cnn": {"epochs": 30, "checkpoint_s": 0}})
+    run(project, "dvc", "repro", "train@lite_cnn")
+    expected = contents(project)
+    shutil.rmtree(project / ".dvc/cache")
+    saves = project / ".checkpoints/lite_cnn"
+    stop(project, "train@lite_cnn", signal.SIGKILL, when=lambda _: any(saves.glob("fold_*.pt")))
+    save = next(saves.glob("fold_*.pt"))
+    saved = torch.load(save, weights_only=True)
+    assert len(saved["state"]["history"]) < 30
+    saved["state"]["history"][0]["train_loss"] = 42.0  # a mark of what is taken from the save
+    torch.save(saved, save)
+    run(project, "dvc", "repro", "--single-item", "train@lite_cnn")
+    marked = f"reports/live/lite_cnn/{save.stem}/plots/metrics/train_loss.tsv"
+    assert {"0", "42.0"} <= set((project / marked).read_text().split())
+    assert change_of(expected, contents(project)) == {marked, "dvc.lock"}
 
 
 def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -> None:
@@ -225,13 +209,15 @@ def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -
     assert set(files["reports/shifts.json"]["data"]) == {"lite_cnn", "wav2vec2"}
     run(project, "dvc", "plots", "show", "--out", "plots")
     page = (project / "plots/index.html").read_text()
-    assert all(name in page for name in ("abstention", "confusion", "roc", "precision_recall", "reliability"))
+    for name in ("abstention", "confusion", "roc", "precision_recall", "reliability"):
+        assert f"lite_cnn/{name}.csv" in page
+        assert f"wav2vec2/{name}.csv" in page
     assert "Balanced accuracy of the changed clips" in page
     run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample")
     listed = tables.read(project / "data/train.csv", tables.TRAIN)
     assert "undersampled" in set(listed["why"])
     assert "balance.method" in run(project, "dvc", "params", "diff")
-    assert "lite_cnn" in run(project, "dvc", "metrics", "diff")
+    assert "lite_cnn.balanced_accuracy.value" in run(project, "dvc", "metrics", "diff")
 
 
 def test_the_cards_of_a_run_name_its_commit_and_its_lines_predict_as_it_did(project: Path) -> None:

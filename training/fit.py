@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from curation import params
+from curation import files, params
 from training import augment, checkpoints, losses, optimizers, sampling
 from training.clips import Clips
 from training.rounds import Round
@@ -265,9 +266,13 @@ def _precision(choice: Literal["auto", "32-true", "bf16-mixed"]) -> Literal["32-
     return choice
 
 
-def _live(folder: Path) -> Live:
+@contextmanager
+def _live(folder: Path) -> Iterator[Live]:
     try:
-        return Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+        with Live(str(folder), save_dvc_exp=False, dvcyaml=None) as log:
+            yield log
+    except OSError as error:
+        raise files.unwritable(folder, error) from error
     except SCMError as error:
         raise click.ClickException(
             f"DVCLive cannot tell the commit that its metrics belong to ({error}). "

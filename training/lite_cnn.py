@@ -104,7 +104,7 @@ class Patterns(nn.Module):
             padded = nn.functional.pad(x[:, None], (frames, frames, bands, bands), mode="replicate")
             points = nn.functional.unfold(padded, 3, dilation=(bands, frames))  # a product is faster than convolving
             found = ((shapes @ points - thresholds_db) / SOFTNESS_DB).sigmoid()
-            shares.append(found.unflatten(2, (QUARTERS, -1)).mean(dim=3).flatten(1))
+            shares.append(found.view(len(x), KERNELS, QUARTERS, -1).mean(dim=3).flatten(1))
         return torch.cat(shares, dim=1)
 
 

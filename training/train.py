@@ -1,5 +1,6 @@
 """Train the rounds of one model and write what they give: the shell that the models share."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def train(
     x, lengths = inputs(*clips.read(paths.audio, rows["clip_id"].tolist(), data))
     held = clips.Clips(x, lengths, *rounds.targets(rows, data.classes))
     described = {"rate_hz": data.rate_hz, "clip_s": data.clip_s, "classes": data.classes, **card}
-    key = checkpoints.key(paths.train, paths.folds, recipe=p.model_dump(mode="json"), model=described)
+    key = checkpoints.key(paths.train, paths.folds, recipe=p.model_dump(mode="json"), model=described, heard=_digest(x))
 
     here = Paths(**{name: path.absolute() for name, path in vars(paths).items()})  # a worker may stand elsewhere
     workers = 1 if torch.cuda.is_available() else min(len(turns), joblib.cpu_count())
@@ -86,6 +87,10 @@ def train(
     files.write_json(described | {"rounds": [turn.name for turn in turns]}, paths.models / "model.json")
     tables.write(pd.concat(predictions), paths.out, tables.PREDICTIONS)
     shutil.rmtree(paths.checkpoint)
+
+
+def _digest(x: Tensor) -> str:
+    return hashlib.sha256(x.contiguous().numpy().data).hexdigest()
 
 
 def _round(

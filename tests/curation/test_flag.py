@@ -1,9 +1,14 @@
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import rows
+from click.testing import CliRunner
 
-from curation import flag, params, tables
+from curation import flag, params, tables, vectors
 
 CLASSES = ("harmful", "safe")
 DATA = params.Data(classes=CLASSES, clip_s=8, rate_hz=16_000)
@@ -88,6 +93,29 @@ def test_scores_of_a_collapsed_model_flag_no_label_and_the_verdict_says_why() ->
     assert "label" not in set(flags["reason"])
     assert not verdict.sound
     assert "'harmful' for 100 of 100 clips" in verdict.words
+
+
+@pytest.mark.parametrize(("collapsed", "said"), [(True, "refused"), (False, "found")])
+def test_the_stage_writes_whether_it_judged_the_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collapsed: bool, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(rows.PARAMS, tmp_path)
+    labels, good = two_classes(100, flipped=[0, 3])
+    scores = score_table(labels, np.full((100, 2), [0.6, 0.4]) if collapsed else good)
+    names = tuple(map(str, labels.index))
+    points = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
+    tables.write(rows.labelled(tables.LABELS, **labels.to_dict()), Path("labels.csv"), tables.LABELS)
+    tables.write(scores, Path("scores.csv"), tables.SCORES)
+    tables.write(clips(**{name: {} for name in names}), Path("clips.csv"), tables.CLIPS)
+    vectors.write(vectors.Vectors(names, {"block": points}), Path("features"))
+    inputs = ["--labels", "labels.csv", "--scores", "scores.csv", "--clips", "clips.csv", "--features", "features"]
+    result = CliRunner().invoke(flag.main, [*inputs, "--out", "flags.csv", "--verdict", "flags.json"])
+    assert result.exit_code == 0, result.output
+    verdict = json.loads(Path("flags.json").read_text())
+    assert verdict["label_issues"] == said
+    assert ("'harmful' for 100 of 100 clips" in verdict["why"]) == collapsed
+    assert ("label" in set(tables.read(Path("flags.csv"), tables.FLAGS)["reason"])) != collapsed
 
 
 def test_flags_carry_the_label_they_doubt_and_unlabelled_clips_are_not_doubted() -> None:

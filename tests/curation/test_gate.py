@@ -81,6 +81,18 @@ def test_the_exit_status_tells_whether_all_models_pass(metrics: Path, collapsed:
     assert len(result.output.splitlines()) > 1
 
 
+def test_a_sound_model_below_a_bound_fails(metrics: Path) -> None:
+    below = {"balanced_accuracy": {"value": 0.59, "low": 0.5, "high": 0.7, "majority": 0.5}}
+    proven = {"roc_auc": {"value": 0.9, "low": 0.8, "high": 1.0, "majority": 0.5}}
+    metrics.write_text(json.dumps({"m": HEALTHY | proven | below}))
+    result = CliRunner().invoke(gate.main)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[:2] == [
+        "pass  m: sound",
+        "FAIL  m: balanced_accuracy 0.590 [0.500, 0.700], at least 0.6",
+    ]
+
+
 def test_a_missing_file_is_no_verdict(metrics: Path) -> None:
     assert CliRunner().invoke(gate.main).exit_code == 2
 

@@ -149,7 +149,10 @@ def not_pulled(root: Path) -> None:
 
 FAULTY: dict[str, tuple[Callable[[Path], None], str]] = {
     "nameless": (listed("a.wav,safe,1", ",safe,2"), "1 without a file name: 'row 2'."),
-    "name": (listed("a.wav,safe,1", '"b\n.wav",safe,2'), r"1 with a name that is not plain UTF-8 text: 'b\n.wav'."),
+    "name": (
+        listed("a.wav,safe,1", '"b\n.wav",safe,2'),
+        r"1 with a line break or the like in its name, or a name that is not UTF-8: 'b\n.wav'.",
+    ),
     "outside": (listed("a.wav,,", "../x.wav,,", "/etc/passwd,,"), "2 outside the folder: '../x.wav', '/etc/passwd'."),
     "missing": (listed("a.wav,,", "4,,", "3,,", "2,,", "1,,"), "4 not there: '4', '3', '2' and 1 more."),
     "link": (link_out, "1 linked from outside the folder, or a link to a folder: 'b.wav'."),
@@ -186,10 +189,23 @@ def test_every_fault_is_tested() -> None:
     assert FAULTY.keys() | {"unreadable"} == FAULTS.keys()
 
 
+def test_odd_names_come_in_as_they_are(project: Path) -> None:
+    names = ["it's.wav", 'say "x", or.wav', "-lead.wav", "\U0001f600.wav", "a  b.wav"]
+    (project / "odd").mkdir()
+    for name in names:
+        (project / "odd" / name).write_text(name)
+    assert untracked("odd", "--unlabelled").exit_code == 0
+    assert tables.read(project / "data/raw.csv", tables.RAW)["file"].tolist() == sorted(names)
+    assert [(project / "data/raw" / name).read_text() for name in names] == names
+
+
 def test_a_file_name_that_is_not_utf_8_is_a_fault(project: Path) -> None:
     Path(os.fsdecode(os.fsencode(project / "audio") + b"/\xff.wav")).write_bytes(b"")
     before = tree(project)
-    assert r"1 with a name that is not plain UTF-8 text: '\udcff.wav'." in untracked("audio", "--unlabelled").output
+    assert (
+        r"1 with a line break or the like in its name, or a name that is not UTF-8: '\udcff.wav'."
+        in untracked("audio", "--unlabelled").output
+    )
     assert tree(project) == before
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import click
+import dying
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,6 +66,48 @@ def test_a_longer_recording_is_cut_and_a_shorter_one_padded(tmp_path: Path) -> N
         source = noise(5) if clip.file == "long.wav" else noise(0.5, 1)
         np.testing.assert_allclose(sound[:end], source[start : start + end], atol=1 / 2**15)
         assert not sound[end:].any()
+
+
+def test_every_measure_stands_in_its_column(tmp_path: Path) -> None:
+    """A tone of 1 kHz between half and a quarter of a second of silence, resting at 0.1, in the left channel only."""
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE_HZ) / RATE_HZ)
+    left = 0.1 + np.concatenate([np.zeros(RATE_HZ // 2), tone, np.zeros(RATE_HZ // 4)])
+    listed = fill(tmp_path / "raw", {"a.wav": (np.stack([left, 0 * left], axis=1), "safe")}).assign(group="home")
+    clips, _ = run_ingest(listed, tmp_path / "raw")
+    (row,) = clips.drop(columns="clip_id").to_dict("records")
+    clipped, loud, wide = row.pop("clipped_share"), row.pop("loudness_lufs"), row.pop("bandwidth_hz")
+    assert (clipped, 1000 <= wide <= 2000) == (0, True)
+    assert loud == pytest.approx(db(0.25**2 / 2) - 0.7, abs=1)  # -0.691 by the standard, and blocks at the edges
+    rounding = (1 / 2**15) ** 2 / 12  # of 16 bits: no silence counts as quieter
+    assert row == pytest.approx(
+        {
+            "file": "a.wav",
+            "start_s": 0,
+            "duration_s": 1.75,
+            "padded_s": 0.25,
+            "label": "safe",
+            "group": "home",
+            "source_s": 1.75,
+            "header_s": 1.75,
+            "rate_hz": RATE_HZ,
+            "channels": 2,
+            "codec": "wav/float",
+            "dead_channels": 1,
+            "inverted": False,
+            "peak_dbfs": db((0.25 + 0.05) ** 2),
+            "rms_dbfs": db(0.25**2 / 2 / 1.75 + 0.05**2),
+            "dc_offset": 0.05,
+            "silent_share": 38 / 88,  # frames of 20 ms
+            "leading_silence_s": 0.5,
+            "trailing_silence_s": 0.25,
+            "snr_db": db(0.25**2 / 2) - db(rounding),
+        },
+        abs=1e-3,
+    )
+
+
+def db(power: float) -> float:
+    return 10 * math.log10(power)
 
 
 def test_with_first_one_window_a_recording_is_kept(tmp_path: Path) -> None:
@@ -235,6 +278,32 @@ def test_a_recording_that_takes_too_long_is_rejected(project: Path) -> None:
     assert result.output == "Error: Every recording was rejected (1 timeout). data/rejects.csv says why, row by row.\n"
     assert reasons(tables.read(project / "rejects.csv", tables.REJECTS)) == [("slow.wav", "timeout")]
     assert not (project / "clips.csv").exists()
+
+
+def test_recordings_that_are_all_silent_are_one_clear_line(project: Path) -> None:
+    names = ["silent.wav", "quiet.wav"]
+    fill(project / "raw", {name: (0 * noise(1), "") for name in names})
+    tables.write(rows.table(tables.RAW, *({"file": name} for name in names)), project / "raw.csv", tables.RAW)
+    for path in (project / "raw").rglob("*"):
+        if path.name not in names and not path.is_dir():
+            path.unlink()
+    result = invoke()
+    assert result.exit_code == 1
+    assert result.output == "Error: Every recording was rejected (2 silent). data/rejects.csv says why, row by row.\n"
+
+
+def test_a_recording_that_kills_its_decoder_is_a_reject(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(project / "raw", {"kills.wav": (noise(1, 50), ""), "after.wav": (noise(1, 51), "")})
+    listed = [{"file": "kills.wav"}, {"file": "after.wav"}]
+    tables.write(rows.table(tables.RAW, *listed), project / "raw.csv", tables.RAW)
+    monkeypatch.setattr(ingest, "cut", dying.cut_or_die)
+    assert invoke().exit_code == 0
+    rejects = tables.read(project / "rejects.csv", tables.REJECTS).set_index("file")
+    assert rejects.loc["kills.wav", ["reason", "detail"]].tolist() == [
+        "crashed",
+        "The process that decoded it died (exit code 3).",
+    ]
+    assert tables.read(project / "clips.csv", tables.CLIPS)["file"].tolist() == ["after.wav"]
 
 
 @pytest.mark.parametrize(

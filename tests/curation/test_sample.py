@@ -205,6 +205,26 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert list((tmp_path / "data").iterdir()) == []
 
 
+@pytest.mark.parametrize("last", ["truth.csv", "raw.csv"])
+def test_an_interruption_between_folder_and_table_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    def write(frame: pd.DataFrame, path: Path, kind: tables.Table) -> None:
+        whole(frame, path, kind) if path.name != last else None
+        if path.name == last:
+            raise KeyboardInterrupt
+
+    whole = tables.write
+    monkeypatch.setattr(tables, "write", write)
+    paths = [tmp_path / "data" / name for name in ("raw", "raw.csv", "truth.csv")]
+    with pytest.raises(KeyboardInterrupt):
+        sample.make(FEW, *paths)
+    assert list((tmp_path / "data").iterdir()) == []
+    monkeypatch.undo()
+    sample.make(FEW, *paths)
+    assert all(path.exists() for path in paths)
+
+
 # The score
 
 

@@ -58,6 +58,12 @@ def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
     assert tables.read(tmp_path / "raw.csv", tables.RAW)["file"].tolist() == ["a.wav"]
 
 
+def test_a_cell_may_be_long(tmp_path: Path) -> None:
+    table = rows.table(tables.RAW, {"file": "a" * 200_000})
+    tables.write(table, tmp_path / "raw.csv", tables.RAW)
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "raw.csv", tables.RAW), table)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -69,6 +75,8 @@ def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
         (b"file,label,group\na,b,c\na,b,d\n", "file must be unique, but 'a' stands twice"),
         (b'file,label,group\n"a,b,c\n', "is not a CSV table"),
         (b"file,label,group\na,b,c,d\n", "is not a CSV table"),
+        (b"file,label,group\na,b,\n\nc,d\n", r"raw\.csv: line 4 has 2 cells, the header 3\. Is the file cut off\?"),
+        (b'file,label,group\n"a\nb",,\nc', "line 4 has 1 cells"),
     ],
 )
 def test_a_broken_table_is_refused_in_words(tmp_path: Path, content: bytes, message: str) -> None:

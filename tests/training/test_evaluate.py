@@ -190,6 +190,7 @@ def run() -> dict[str, dict[str, object]]:
 
 def test_the_stage_writes_metrics_and_plots_of_every_model_the_same_each_time(project: Path) -> None:
     evidence = run()
+    assert {(found["clips"], found["groups"]) for found in evidence.values()} == {(10, 5)}
     assert [evidence[model]["collapsed"] for model in ("dead", "good")] == [1, 0]
     written = {path: path.read_bytes() for path in sorted(Path("reports").rglob("*")) if path.is_file()}
     names = ("abstention", "confusion", "precision_recall", "reliability", "roc")

@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -190,3 +191,23 @@ def test_the_recipe_chooses_the_batches(tmp_path: Path) -> None:
         shares[sampler] = (np.mean(second), np.ptp(second))
     assert shares["balanced"] == (0.5, 0.0)
     assert shares["listed"][0] == pytest.approx(0.25)
+
+
+def test_a_disk_that_fills_while_metrics_are_logged_ends_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log_metric(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fit.Live, "log_metric", log_metric)
+    with pytest.raises(click.ClickException, match=r"live: cannot be written \(No space left on device\)"):
+        trained(tmp_path, recipe())
+
+
+def test_mixed_precision_learns_the_same_less_exactly(tmp_path: Path) -> None:
+    for precision in ("32-true", "bf16-mixed"):
+        trained(tmp_path / precision, recipe(epochs=20, precision=precision))
+    exact, mixed = ([row["train_loss"] for row in history(tmp_path / name)] for name in ("32-true", "bf16-mixed"))
+    assert exact != mixed
+    assert mixed == pytest.approx(exact, abs=0.05)
+    assert mixed[-1] < mixed[0] / 2

@@ -5,15 +5,17 @@ import sys
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
+import soundfile
 import tones
 import torch
 from click.testing import CliRunner
 from rows import PARAMS
 
 from curation import params, tables
-from training import augment, clips, lite_cnn, mel
+from training import augment, clips, lite_cnn, mel, train
 
 SECTION = tones.section("lite_cnn", channels=[8, 16], peak_rate=0.01)
 SECTION["augment"] |= {"crop_s": 0.5, "mask_bands": 2, "mask_s": 0.05}
@@ -53,6 +55,26 @@ def test_the_same_project_gives_the_same_bytes(tmp_path: Path, monkeypatch: pyte
     assert len(written) == 3 + 1 + 3 * 3
     for file in [Path("predictions.csv"), *written]:
         assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+def test_a_training_goes_on_only_with_the_sound_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+
+    def killed(*arguments: object) -> None:
+        keys.append(arguments[-1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_round", killed)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
+    tones.write(tmp_path, sections={"lite_cnn": SECTION})
+    monkeypatch.chdir(tmp_path)
+    for sound in (None, None, np.random.default_rng(1).normal(0, 0.1, 8000)):
+        if sound is not None:
+            soundfile.write("clips/clip00.wav", sound, 8000, subtype="PCM_16")
+        CliRunner().invoke(lite_cnn.main, tones.ARGUMENTS)
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_model_that_was_loaded_predicts_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
