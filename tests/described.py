@@ -94,6 +94,11 @@ c7,safe,1,kept
 c8,,0,unlabelled
 """,
 }
+SHIFTED = {
+    "clean": {"value": 0.88, "low": 0.61, "high": 1.0, "majority": 0.5},
+    "worst": {"axis": "gain_db", "severity": 12, "value": 0.55, "low": 0.5, "high": 0.7, "change_high": -0.1},
+    "slope": {},
+}
 QUEUES = (
     b"clip_id,rank,reason\nc1,1,suspect\nc2,2,audit\nc3,3,audit\nc8,4,unlabelled\n",
     b"clip_id,rank,reason\nc1,1,suspect\nc5,2,suspect\n",
@@ -151,6 +156,7 @@ def model(classes: tuple[str, ...] = CLASSES, **changed: object) -> Model:
     known = {
         "name": "lite_cnn",
         "measured": measured(classes),
+        "shifted": SHIFTED,
         "recipe": {
             "lite_cnn": {"channels": [16, 32], "epochs": 35},
             "data": {"classes": [*classes], "clip_s": 8},

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from curation.markdown import code
-from training import learned, wrong_labels
+from training import learned, shifted, wrong_labels
 from training.bootstrap import Estimate
 from training.cause import Cause
 from training.findings import Findings
@@ -20,6 +20,7 @@ def causes(found: Findings) -> list[Cause]:
     """Return the causes, first those that spoil the evidence itself."""
     return [
         leak(found),
+        shifted.cause(found),
         wrong_labels.cause(found),
         shortcut(found.shortcuts),
         imbalance(found),

@@ -21,7 +21,7 @@ TEST = -1  # in `tables.FOLDS`
 PLOTS = (curves.CONFUSION, curves.RELIABILITY, curves.PRECISION_RECALL)
 TABLES = (
     *(tables.CLIPS, tables.REJECTS, tables.REVIEWS, tables.LABELS, tables.GROUPS, tables.FOLDS, tables.SCORES),
-    *(tables.FLAGS, tables.SHORTCUTS, tables.ABLATIONS, tables.QUEUE, tables.TRAIN),
+    *(tables.FLAGS, tables.SHORTCUTS, tables.ABLATIONS, tables.QUEUE, tables.TRAIN, tables.SHIFTS),
 )
 
 
@@ -64,8 +64,10 @@ class Findings:
     ablations: pd.DataFrame
     queue: pd.DataFrame
     train: pd.DataFrame
+    shifts: pd.DataFrame
     flagging: Mapping[str, Any]  # `label_issues`: "found" or "refused", and `why`
     metrics: Mapping[str, Mapping[str, Any]]  # by model, as stage `evaluate` wrote them
+    robustness: Mapping[str, Mapping[str, Any]]  # by model, as stage `shift` wrote it
     predictions: Mapping[str, pd.DataFrame]
     plots: Mapping[str, Mapping[str, pd.DataFrame]]  # by model and name of the table, see `PLOTS`
     trainings: Mapping[str, Training]  # of the models that stage `train` made
@@ -124,7 +126,7 @@ class Findings:
 
 
 def read(paths: Mapping[str, Path], classes: tuple[str, ...]) -> Findings:
-    """Return what lies at `paths`: a table by its name without ending, flagging, metrics, predictions, plots and live.
+    """Return what lies at `paths`: tables by name without ending, and what else `Findings` holds.
 
     Raises:
         click.ClickException: something is missing, or is not what its stage writes.
@@ -135,6 +137,7 @@ def read(paths: Mapping[str, Path], classes: tuple[str, ...]) -> Findings:
         **{name: tables.read(paths[name], table) for name, table in known.items()},
         flagging=_json(paths["flagging"], {"label_issues", "why"}),
         metrics=metrics,
+        robustness=_json(paths["robustness"], set()),
         predictions={
             model: tables.read(paths["predictions"] / f"{model}.csv", tables.PREDICTIONS) for model in metrics
         },

@@ -6,7 +6,7 @@ from typing import Any
 
 from curation import clips, collapse, spectrogram, webpage
 from curation.markdown import code
-from training import data_pictures, evidence, model_pictures, stock
+from training import data_pictures, evidence, model_pictures, shift_pictures, stock
 from training.cause import Cause
 from training.findings import Findings
 from training.steps import steps
@@ -42,7 +42,11 @@ def page(found: Findings, causes: Sequence[Cause], audio: Path, *, rate_hz: int)
         marks=MARKS,
         causes=sorted(causes, key=lambda cause: order.index(cause.verdict)),
         steps=steps(found, causes),
-        pictures=[*data_pictures.pictures(found), *model_pictures.pictures(found)],
+        pictures=[
+            *data_pictures.pictures(found),
+            *model_pictures.pictures(found),
+            *shift_pictures.pictures(found),
+        ],
         suspects=[*_suspects(found, audio, rate_hz)],
         refused=found.flagging["why"] if found.flagging["label_issues"] == "refused" else "",
         axes=webpage.axes(rate_hz),
