@@ -58,8 +58,8 @@ def curve(changed: pd.DataFrame, axis: str, along: Sequence[Condition]) -> Pictu
         marks += [svg.line(points, series), *(svg.dot(*point, series) for point in points)]
     title = f"Changed clips: {NAMES[axis].partition(' (')[0]}"
     words = (
-        f"Where a line falls from {AS_IT_IS!r}, the clips as they are, models will do worse on such sound than the "
-        "evidence says. Bands: 95 % intervals."
+        f"{AS_IT_IS.capitalize()}: the clips as they are. Where a line falls from there, models will do worse on such "
+        "sound than the evidence says. Bands: 95 % intervals."
     )
     rows = [[model, *(f"{figure:.2f}" for figure in figures)] for model, figures in known.items()]
     return Picture(title, words, svg.chart(title, x, y, marks, list(known)), ("model", *names), rows)
