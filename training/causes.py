@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from curation.markdown import code
-from training import learned, shifted, wrong_labels
+from training import learned, shifted, shortcut, wrong_labels
 from training.bootstrap import Estimate
 from training.cause import Cause
 from training.findings import Findings
@@ -13,7 +13,6 @@ from training.findings import Findings
 EVEN = 1.5  # times as many clips of one class as of another need no balancing
 LITTLE = 0.02  # of balanced accuracy
 UNSURE = 0.2  # from end to end of the interval of a recall: the class has too few groups
-ALL = "all"  # in `tables.SHORTCUTS`
 
 
 def causes(found: Findings) -> list[Cause]:
@@ -22,7 +21,7 @@ def causes(found: Findings) -> list[Cause]:
         leak(found),
         shifted.cause(found),
         wrong_labels.cause(found),
-        shortcut(found.shortcuts),
+        shortcut.cause(found),
         imbalance(found),
         *_trainings(found),
         too_little(found),
@@ -41,20 +40,6 @@ def leak(found: Findings) -> Cause:
         advice = "Import again with `--group-column`: the speaker, the site, whatever must not be split."
         return Cause(name, "not known", f"{figure} No groups were given: every recording counts as its own.", advice)
     return Cause(name, "cleared", figure, "")
-
-
-def shortcut(shortcuts: pd.DataFrame) -> Cause:
-    """Return whether the label can be told without listening."""
-    best = shortcuts[shortcuts["measure"] != ALL].nlargest(1, "auc").to_dict("records")[0]
-    figure = (
-        f"{code(best['measure'])} alone tells the label with an AUC of {best['auc']:.2f}; "
-        f"luck reaches {best['chance_auc']:.2f}."
-    )
-    if best["auc"] <= best["chance_auc"]:
-        return Cause("shortcuts", "cleared", figure, "")
-    where = f"Of {best['clips']} clips with {code(best['where'])} {best['share']:.0%} are {code(best['label'])}."
-    advice = "If the recorder made that and not the sound, record the classes alike, or bring all files to one form."
-    return Cause("shortcuts", "supported", f"{figure} {where}", advice)
 
 
 def imbalance(found: Findings) -> Cause:

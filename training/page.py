@@ -8,7 +8,7 @@ import pandas as pd
 
 from curation import clips, collapse, spectrogram, webpage
 from curation.markdown import code
-from training import data_pictures, evidence, model_pictures, shift_pictures, stock
+from training import data_pictures, evidence, model_pictures, shift_pictures, shortcut, stock
 from training.cause import Cause
 from training.findings import Findings
 from training.steps import steps
@@ -53,6 +53,7 @@ def page(found: Findings, causes: Sequence[Cause], audio: Path, *, rate_hz: int)
         judge={"model": evidence.best(found), **_counted(found)},
         suspects=[*_suspects(found, audio, rate_hz)],
         refused=found.flagging["why"] if found.flagging["label_issues"] == "refused" else "",
+        shortcut=_shortcut(found),
         axes=webpage.axes(rate_hz),
         stock={"header": stock.HEADER, "rows": [*stock.labels(found)]},
         stages=stock.stages(found),
@@ -80,6 +81,13 @@ def _evidence(found: Findings) -> Iterator[tuple[str, list[str], list[list[str]]
     for label in found.classes:
         of_class = [[name, *(figures[f"{key} {label}"] for key in evidence.OF_CLASS)] for name, figures in rows]
         yield f"Class {label}", ["model", *evidence.OF_CLASS.values()], of_class
+
+
+def _shortcut(found: Findings) -> dict[str, list[Any]]:
+    """Return the clips of the shortcut as a table: its header and its rows."""
+    clips = shortcut.culprits(found)
+    rows = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in clips.to_numpy()]
+    return {"header": list(clips.columns), "rows": rows}
 
 
 def _wrong(found: Findings) -> pd.DataFrame:

@@ -3,10 +3,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import rows
 import stand
 
-from curation import tables
 from training import causes
 from training.cause import Cause
 from training.findings import Findings
@@ -46,17 +44,6 @@ def test_without_given_groups_a_leak_cannot_be_cleared(found: Findings) -> None:
     own = dataclasses.replace(found, clips=found.clips.assign(group=found.clips["file"]))
     assert causes.leak(own).verdict == "not known"
     assert "every recording counts as its own" in causes.leak(own).figure
-
-
-def test_a_shortcut_that_is_no_luck_is_named_with_its_clips() -> None:
-    codec = {"measure": "codec", "auc": 0.81, "chance_auc": 0.7, "where": "codec mp3", "clips": 4, "share": 0.75}
-    every = {"measure": "all", "auc": 0.9, "chance_auc": 0.7}
-    found = causes.shortcut(rows.table(tables.SHORTCUTS, every, codec | {"label": "safe"}))
-    assert found.verdict == "supported"
-    assert found.figure == (
-        "`codec` alone tells the label with an AUC of 0.81; luck reaches 0.70. "
-        "Of 4 clips with `codec mp3` 75% are `safe`."
-    )
 
 
 def uneven(found: Findings, *, clearly: bool = True, **recipe: object) -> Findings:
