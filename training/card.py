@@ -12,7 +12,7 @@ import click
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from curation import dvc_lock, files, label_noise, params, seal, stated, tables, versions
+from curation import dvc_lock, files, params, seal, stated, tables, versions
 from curation.croissant import PUBLISHED, REQUIRED, croissant
 from curation.data_card import data_card
 from curation.dataset import Dataset
@@ -91,12 +91,7 @@ def dataset(data: Path, reports: Path, ran: dvc_lock.Lock) -> Dataset:
         flags=tables.read(data / "flags.csv", tables.FLAGS),
         shortcuts=tables.read(data / "shortcuts.csv", tables.SHORTCUTS),
         refused=str(flagging.get("why", "")) if flagging.get("label_issues") == "refused" else "",
-        reasons=label_noise.reasons([*versions.history(data / "queue.csv"), *_content(data / "queue.csv")]),
     )
-
-
-def _content(path: Path) -> list[bytes]:
-    return [path.read_bytes()] if path.is_file() else []
 
 
 def _settings(ran: dvc_lock.Lock) -> params.Data:
@@ -200,7 +195,7 @@ def main(facts: Path, data: Path, reports: Path, folder: Path, out: Path) -> Non
     needed = [*_needed(data, reports, measured), *([shifts] if shifted else [])]
     _check(ran, _stages(measured), needed)
     found = dataset(data, reports, ran)
-    maybe = [path for path in (facts, data / "queue.csv", data / "seal.csv") if path.exists()]
+    maybe = [path for path in (facts, data / "seal.csv") if path.exists()]
     commit, state = version(ran, data, [*needed, *maybe, dvc_lock.PATH], found)
     cards = {out / "DATA_CARD.md": data_card(found, said, state, folder=data)}
     for model in models(measured, shifted, data, folder, ran, rounds=_rounds(found)):

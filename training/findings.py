@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from curation import collapse, review, tables
+from curation import collapse, label_noise, tables
 from training import curves, losses, sampling
 
 TEST = -1  # in `tables.FOLDS`
@@ -98,13 +98,8 @@ class Findings:
 
     @cached_property
     def heard(self) -> pd.DataFrame:
-        """The clips with a given label that people decided without seeing one: why they were `asked`, and `wrong`."""
-        answers = review.standing(self.reviews)
-        hinted = answers.loc[answers["shown"] != "blind", "clip_id"]
-        asked = self.reviews.groupby("clip_id")["asked"].max().rename("asked").reset_index()
-        rows = self.labelled.merge(asked, on="clip_id")
-        rows = rows[(rows["origin"] == "review") & (rows["given"] != "") & ~rows["clip_id"].isin(hinted)]
-        return rows.assign(wrong=rows["label"] != rows["given"])
+        """What people decided unhinted, as `label_noise.heard` says."""
+        return label_noise.heard(self.labels, self.clips.set_index("clip_id")["label"], self.reviews)
 
     @cached_property
     def verdicts(self) -> dict[str, collapse.Verdict]:

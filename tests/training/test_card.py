@@ -58,7 +58,6 @@ def project() -> None:
     """Write a finished project here."""
     for name, table in described.tables_of().items():
         tables.write(table, Path(f"data/{name}.csv"), getattr(tables, name.upper()))
-    Path("data/queue.csv").write_bytes(described.QUEUES[-1])
     files.write_json({"label_issues": "found", "why": ""}, Path("reports/flags.json"))
     files.write_json({"lite_cnn": described.measured()}, Path("reports/metrics.json"))
     files.write_json({"lite_cnn": described.SHIFTED}, Path("reports/shifts.json"))
@@ -121,7 +120,7 @@ def test_the_cards_tell_of_the_files_that_lie_here() -> None:
     run()
     data, model = (written(card) for card in CARDS)
     assert "8 sound clips, 1.8 minutes, from 8 recordings in 7 groups" in data
-    assert "| `suspect` |                      2 |" in data
+    assert "by a random sample of them: 1 of 2, 50% [1%, 99%]." in data
     assert "3 files (`fold_0`, `fold_1`, `fold_2`) of 17 numbers, 0.0 MB each" in model
     assert "lite_cnn: {epochs: 35}\n" in model
     assert "balance: {method: oversample}\n" in model
@@ -149,15 +148,6 @@ def test_what_is_not_committed_is_named_and_no_commit_is() -> None:
     assert "no commit holds all" in run().output
     assert "- commit: none; not committed are `data/labels.csv`, `dvc.lock`\n" in written(CARDS[0])
     assert "revision:" not in written(CARDS[1])
-
-
-@pytest.mark.usefixtures("committed")
-def test_why_clips_were_asked_is_known_from_the_queues_that_git_has() -> None:
-    Path("data/queue.csv").write_bytes(described.QUEUES[0])
-    commit()
-    Path("data/queue.csv").write_bytes(described.QUEUES[1])
-    run()
-    assert "by a random sample of them: 1 of 2, 50% [1%, 99%]." in written(CARDS[0])
 
 
 @pytest.mark.usefixtures("finished")
