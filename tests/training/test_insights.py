@@ -18,7 +18,7 @@ def test_the_page_is_the_golden_one(found: Findings) -> None:
 
 def test_the_page_is_short_and_a_collapse_is_in_its_first_lines(found: Findings) -> None:
     lines = page(found).splitlines()
-    assert len(lines) <= 60
+    assert len(lines) <= 65
     assert "collapsed" in lines[2]
 
 
