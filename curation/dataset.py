@@ -1,6 +1,5 @@
 """The tables of a data set side by side, for the cards that describe it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,7 +25,6 @@ class Dataset:
     flags: pd.DataFrame
     shortcuts: pd.DataFrame
     refused: str  # why no label could be doubted; empty: they were
-    reasons: Mapping[str, str]  # why each clip was asked, by clip_id
 
     @cached_property
     def rows(self) -> pd.DataFrame:

@@ -1,15 +1,14 @@
 """Estimate from people's answers how many labels were wrong, by the reason for which they were asked."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 from scipy.stats import binomtest
 
+from curation import review
+
 LEVEL = 0.95
-UNKNOWN = "unknown"  # its queue is not in git
+UNKNOWN = "unknown"  # the answer does not say
 
 
 @dataclass(frozen=True)
@@ -23,33 +22,33 @@ class Heard:
     high: float
 
 
-def label_noise(labels: pd.DataFrame, given: pd.Series, reasons: Mapping[str, str]) -> list[Heard]:
-    """Return what people's answers did to the given labels, by reason.
+def heard(labels: pd.DataFrame, given: pd.Series, reviews: pd.DataFrame) -> pd.DataFrame:
+    """Return the clips with a given label that people decided without seeing one: why they were `asked`, and `wrong`.
 
     Args:
         labels: `tables.LABELS`.
-        given: the given label by clip_id; clips without one are left out.
-        reasons: why each clip was asked, by clip_id.
+        given: the given label by clip_id.
+        reviews: `tables.REVIEWS`; whoever was shown a guess tends to agree with it.
     """
-    decided = labels[labels["origin"] == "review"].set_index("clip_id")["label"]
-    before = given[given != ""]
-    both = pd.DataFrame({"before": before, "after": decided}).dropna()
-    wrong = (both["before"] != both["after"]).groupby([reasons.get(clip, UNKNOWN) for clip in both.index])
-    return [_heard(str(reason), int(part.size), int(part.sum())) for reason, part in wrong]
+    answers = review.standing(reviews)
+    hinted = answers.loc[answers["shown"] != "blind", "clip_id"]
+    asked = reviews.groupby("clip_id")["asked"].max()
+    rows = labels[
+        (labels["origin"] == "review") & ~labels["clip_id"].isin(hinted) & labels["clip_id"].isin(asked.index)
+    ]
+    rows = rows.assign(given=rows["clip_id"].map(given), asked=rows["clip_id"].map(asked).replace("", UNKNOWN))
+    rows = rows[rows["given"].fillna("") != ""]
+    return rows.assign(wrong=rows["label"] != rows["given"])[["clip_id", "asked", "wrong"]]
 
 
-def reasons(queues: Iterable[bytes]) -> dict[str, str]:
-    """Return why each clip was asked, by clip_id: what the newest queue says that holds it.
+def label_noise(decided: pd.DataFrame) -> list[Heard]:
+    """Return what people's answers did to the given labels, by reason.
 
     Args:
-        queues: contents of queue.csv, oldest first; a clip that is answered is not in later ones.
+        decided: what `heard` returns.
     """
-    found = {}
-    for content in queues:
-        for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig", "replace"))):
-            if row.get("clip_id") and row.get("reason"):
-                found[row["clip_id"]] = row["reason"]
-    return found
+    wrong = decided.groupby("asked")["wrong"]
+    return [_heard(str(reason), int(part.size), int(part.sum())) for reason, part in wrong]
 
 
 def _heard(reason: str, clips: int, wrong: int) -> Heard:

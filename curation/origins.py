@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from curation import review
+from curation import label_noise, review
 from curation.agreement import agreement
 from curation.dataset import Dataset
-from curation.label_noise import Heard, label_noise
+from curation.label_noise import Heard
 from curation.markdown import code, counted, table
 
 
@@ -50,7 +50,7 @@ def _agreement(found: Dataset) -> Iterator[str]:
 
 
 def _audit(found: Dataset) -> Iterator[str]:
-    heard = label_noise(found.labels, found.given, found.reasons)
+    heard = label_noise.label_noise(label_noise.heard(found.labels, found.given, found.reviews))
     sample = [part for part in heard if part.reason == "audit"]
     if not sample:
         yield (
@@ -64,7 +64,7 @@ def _audit(found: Dataset) -> Iterator[str]:
         )
     if heard:
         rows = [(code(part.reason), str(part.clips), str(part.wrong), _share(part)) for part in heard]
-        yield table(("asked for", "labelled clips decided", "label was wrong", "share"), rows, numbers=True)
+        yield table(("asked for", "labelled clips decided unhinted", "label was wrong", "share"), rows, numbers=True)
         yield "In brackets: exact 95 % intervals, which take clips as independent. Only `audit` is a random sample."
 
 

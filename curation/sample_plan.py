@@ -27,8 +27,8 @@ SITES = (  # the recorder of each: container, sample rate in Hz, channels
     (FLAC, 22_050, 2),
     (M4A, 32_000, 1),
 )
-SHORTCUT_HZ = 12_000  # sample rate of harmful sources ...
-WIDE_HZ = 22_050  # ... at sites that record at this rate or more
+SHORTCUT_HZ = 12_000  # sample rate of harmful sources at the sites that record at more
+WIDE_HZ = 22_050  # from this rate on, a lost band shows
 FLIPPED, UNLABELLED = (6, 4), (5, 3)  # how many of (harmful, safe)
 FLAWS = (  # fault, change, how many of (harmful, safe), channels it needs
     ("clipped", "overdriven", (2, 1), 1),
@@ -146,7 +146,7 @@ def _recorded(rng: Generator, model: sounds.Model, source: tuple[int, ...], take
 
 def _with_shortcut(recording: Recording) -> Recording:
     """Record with a narrower recorder what the site could record wide: the bandwidth then tells that it is harmful."""
-    if recording.audio.rate_hz < WIDE_HZ:
+    if recording.audio.rate_hz <= SHORTCUT_HZ:
         return recording
     audio = replace(recording.audio, rate_hz=SHORTCUT_HZ)
     return replace(recording, audio=audio, fault="shortcut", detail=f"harmful, recorded at {SHORTCUT_HZ} Hz")

@@ -1,6 +1,6 @@
 """Audit for shortcuts: how well the label is told by how clips were recorded, not by what is to be heard in them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,24 +12,11 @@ from pydantic import Field
 from scipy.stats import rankdata
 from sklearn.model_selection import GroupKFold
 
-from curation import params, tables
+from curation import nuisances, params, tables
 
 Floats: TypeAlias = NDArray[np.float64]
 
-MEASURES: Mapping[str, tuple[str, ...]] = {  # columns of `tables.CLIPS` by what they have in common
-    "bandwidth": ("bandwidth_hz",),
-    "channels": ("channels", "dead_channels", "inverted"),
-    "clipping": ("clipped_share",),
-    "codec": ("codec",),
-    "dc_offset": ("dc_offset",),
-    "length": ("source_s",),
-    "level": ("peak_dbfs", "rms_dbfs", "loudness_lufs"),
-    "noise": ("snr_db",),
-    "sample_rate": ("rate_hz",),
-    "silence": ("silent_share", "leading_silence_s", "trailing_silence_s"),
-}
 ALL = "all"
-BINS = 4  # of a measure, evenly filled; clips without a value have their own
 RIDGE = 1.0  # as if one clip a bin spoke for no class
 CHANCE = 0.95  # of shuffles stay below
 
@@ -63,7 +50,7 @@ def shortcuts(
     group = pd.factorize(rows["group"])[0]
     drawn = _shuffled(rows["label"], group, p)
     fold = _folds(group, p)
-    binned = {name: bins(rows, columns) for name, columns in MEASURES.items()}
+    binned = {name: nuisances.bins(rows, columns) for name, columns in nuisances.MEASURES.items()}
     binned[ALL] = pd.concat(binned.values(), axis=1)
     said = {name: _said(bins_.to_numpy(np.float64), drawn, fold) for name, bins_ in binned.items()}
     areas = {name: _areas(of_class, drawn) for name, of_class in said.items()}
@@ -74,22 +61,6 @@ def shortcuts(
     ]
     ranked = pd.DataFrame(told).sort_values(["auc", "measure"], ascending=[False, True], ignore_index=True)
     return ranked, _probabilities(rows, said[ALL][:, :, 0])
-
-
-def bins(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return in which bin of each column each clip is: a bool column a bin, named by what is in it."""
-    return pd.concat([pd.get_dummies(_named(rows[column])) for column in columns], axis=1)
-
-
-def _named(values: pd.Series) -> pd.Series:
-    name = str(values.name)
-    if tables.CLIPS.columns[name].kind != "float":
-        return name + " " + values.astype(str)
-    edges = np.unique(values.quantile(np.arange(1, BINS) / BINS).dropna())
-    code = np.where(values.isna(), len(edges) + 1, np.searchsorted(edges, values))
-    ends = values.groupby(code).agg(["min", "max"])
-    spans = {code: f"{name} {low:.4g} to {high:.4g}" for code, low, high in ends.itertuples()}
-    return pd.Series([spans[number] if number <= len(edges) else f"{name} unknown" for number in code])
 
 
 def _shuffled(label: pd.Series, group: NDArray[np.intp], p: Params) -> NDArray[np.intp]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import rows
 
-from curation import label_noise, params, tables
+from curation import params, tables
 from curation.dataset import Dataset
 from training.model_card import Model, Weights
 
@@ -63,12 +63,12 @@ c7,2
 c8,2
 """,
     "reviews": """
-clip_id,annotator,reviewed_utc,answer,shown
-c1,ann,2026-01-01T00:00:01Z,safe,blind
-c1,bob,2026-01-01T00:00:02Z,safe,hinted
-c2,ann,2026-01-01T00:00:03Z,harmful,blind
-c3,ann,2026-01-01T00:00:04Z,safe,blind
-c5,bob,2026-01-01T00:00:05Z,bad_audio,blind
+clip_id,annotator,reviewed_utc,answer,shown,asked
+c1,ann,2026-01-01T00:00:01Z,safe,blind,suspect
+c1,bob,2026-01-01T00:00:02Z,safe,hinted,suspect
+c2,ann,2026-01-01T00:00:03Z,harmful,blind,audit
+c3,ann,2026-01-01T00:00:04Z,safe,blind,audit
+c5,bob,2026-01-01T00:00:05Z,bad_audio,blind,suspect
 """,
     "flags": """
 clip_id,reason
@@ -94,10 +94,11 @@ c7,safe,1,kept
 c8,,0,unlabelled
 """,
 }
-QUEUES = (
-    b"clip_id,rank,reason\nc1,1,suspect\nc2,2,audit\nc3,3,audit\nc8,4,unlabelled\n",
-    b"clip_id,rank,reason\nc1,1,suspect\nc5,2,suspect\n",
-)
+SHIFTED = {
+    "clean": {"value": 0.88, "low": 0.61, "high": 1.0, "majority": 0.5},
+    "worst": {"axis": "gain_db", "severity": 12, "value": 0.55, "low": 0.5, "high": 0.7, "change_high": -0.1},
+    "slope": {},
+}
 
 
 def tables_of(classes: tuple[str, ...] = CLASSES) -> dict[str, pd.DataFrame]:
@@ -118,7 +119,7 @@ def dataset(classes: tuple[str, ...] = CLASSES, **changed: object) -> Dataset:
     """Return the data set, changed in some way."""
     found = {name: table for name, table in tables_of(classes).items() if name != "train"}
     data = params.Data(classes=classes, clip_s=8, rate_hz=16000)
-    return Dataset(**{"data": data, "refused": "", "reasons": label_noise.reasons(QUEUES)} | found | changed)
+    return Dataset(**{"data": data, "refused": ""} | found | changed)
 
 
 def _figure(value: float, low: float | None, high: float | None, **baselines: float) -> dict[str, float | None]:
@@ -151,6 +152,7 @@ def model(classes: tuple[str, ...] = CLASSES, **changed: object) -> Model:
     known = {
         "name": "lite_cnn",
         "measured": measured(classes),
+        "shifted": SHIFTED,
         "recipe": {
             "lite_cnn": {"channels": [16, 32], "epochs": 35},
             "data": {"classes": [*classes], "clip_s": 8},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import soundfile
 import yaml
 
 from curation import files, tables
-from training import curves, evaluate, findings, metrics
+from training import curves, evaluate, findings, metrics, robustness
+from training.degrade import CLEAN, Condition
 
 CLASSES = ("harmful", "safe")
 HARMFUL = [f"h{n}" for n in range(12)]
@@ -21,6 +23,8 @@ WRONG = ("h11", "s7")  # these the models and the scores take for the other clas
 FALLING = 0.2 + 0.5 * np.exp(-np.arange(40) / 5)
 FLAT = np.full(40, np.log(2))
 RATE_HZ = 16000
+LOUD: Condition = ("gain_db", 6.0)
+CONDITIONS: tuple[Condition, ...] = (CLEAN, ("gain_db", -6.0), LOUD, ("crop_s", 1.0))
 
 
 def right(sure: float = 0.9) -> dict[str, float]:
@@ -98,7 +102,9 @@ def write(folder: Path, models: Mapping[str, Mapping[str, float]], losses: Mappi
         tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(RATE_HZ // 2) / RATE_HZ)
         soundfile.write(folder / "audio" / f"{clip}.wav", tone, RATE_HZ)
     paths = {name: folder / f"{name}.csv" for name in frames}
-    paths |= {name: folder / f"{name}.json" for name in ("flagging", "metrics")}
+    paths |= {name: folder / f"{name}.json" for name in ("flagging", "metrics", "robustness")} | {
+        "shifts": folder / "shifts.csv"
+    }
     return paths | {name: folder / name for name in ("predictions", "plots", "live", "audio")}
 
 
@@ -118,6 +124,29 @@ def _write_models(folder: Path, models: Mapping[str, Mapping[str, float]]) -> No
     nuisance = metrics.Outcome(truth, np.column_stack([recorder, 1 - recorder]))
     measured = evaluate.evaluate(outcomes, nuisance, groups, folds, p, classes=CLASSES)
     files.write_json(measured, folder / "metrics.json")
+    heard = {model: dict.fromkeys(CONDITIONS, said) | {LOUD: deafened(said)} for model, said in models.items()}
+    shifts, summaries = shifted(heard)
+    tables.write(shifts, folder / "shifts.csv", tables.SHIFTS)
+    files.write_json(summaries, folder / "robustness.json")
+
+
+def deafened(said: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores of a model that says the other class of two clips in three."""
+    return {clip: p if int(clip[1:]) % 3 == 0 else 1 - p for clip, p in said.items()}
+
+
+def shifted(said: Mapping[str, Mapping[Condition, Mapping[str, float]]]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return what stage `shift` writes of models that say `harmful` so surely of clips under each condition."""
+    truth = np.array([CLASSES.index(label) for label in LABELS.values()])
+    groups, shifts, summaries = pd.factorize(pd.Series(GROUP))[0], [], {}
+    for model, conditions in said.items():
+        first = {condition: np.array([of[clip] for clip in LABELS]) for condition, of in conditions.items()}
+        outcomes = {one: metrics.Outcome(truth, np.column_stack([p, 1 - p])) for one, p in first.items()}
+        found = robustness.robustness(outcomes, groups, 200, seed=0)
+        of_model = robustness.rows(found, len(truth))
+        shifts.append(pd.DataFrame(of_model).assign(model=model))
+        summaries[model] = robustness.summary(of_model, [], found, classes=len(CLASSES))
+    return pd.concat(shifts), summaries
 
 
 def _write_training(folder: Path, model: str, loss: np.ndarray) -> None:
@@ -129,8 +158,10 @@ def _write_training(folder: Path, model: str, loss: np.ndarray) -> None:
         (folder / turn / "params.yaml").write_text(yaml.safe_dump(recipe))
 
 
-def found(folder: Path) -> findings.Findings:
-    """Return the findings of a healthy model and of one that says `harmful` of every clip."""
-    models = {"lite_cnn": right(), "wav2vec2": dict.fromkeys(LABELS, 0.6)}
-    paths = write(folder, models, {"lite_cnn": FALLING, "wav2vec2": FLAT})
+MODELS = {"lite_cnn": right(), "wav2vec2": dict.fromkeys(LABELS, 0.6)}
+
+
+def found(folder: Path, models: Mapping[str, Mapping[str, float]] = MODELS) -> findings.Findings:
+    """Return the findings of a healthy model and of one that says `harmful` of every clip, or of others."""
+    paths = write(folder, models, {model: {"lite_cnn": FALLING, "wav2vec2": FLAT}[model] for model in models})
     return findings.read(paths, CLASSES)

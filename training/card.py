@@ -12,7 +12,7 @@ import click
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from curation import dvc_lock, files, label_noise, params, seal, stated, tables, versions
+from curation import dvc_lock, files, params, seal, stated, tables, versions
 from curation.croissant import PUBLISHED, REQUIRED, croissant
 from curation.data_card import data_card
 from curation.dataset import Dataset
@@ -91,12 +91,7 @@ def dataset(data: Path, reports: Path, ran: dvc_lock.Lock) -> Dataset:
         flags=tables.read(data / "flags.csv", tables.FLAGS),
         shortcuts=tables.read(data / "shortcuts.csv", tables.SHORTCUTS),
         refused=str(flagging.get("why", "")) if flagging.get("label_issues") == "refused" else "",
-        reasons=label_noise.reasons([*versions.history(data / "queue.csv"), *_content(data / "queue.csv")]),
     )
-
-
-def _content(path: Path) -> list[bytes]:
-    return [path.read_bytes()] if path.is_file() else []
 
 
 def _settings(ran: dvc_lock.Lock) -> params.Data:
@@ -107,9 +102,15 @@ def _settings(ran: dvc_lock.Lock) -> params.Data:
 
 
 def models(
-    measured: Mapping[str, Any], data: Path, folder: Path, ran: dvc_lock.Lock, *, rounds: list[str]
+    measured: Mapping[str, Any],
+    shifted: Mapping[str, Any],
+    data: Path,
+    folder: Path,
+    ran: dvc_lock.Lock,
+    *,
+    rounds: list[str],
 ) -> Iterator[Model]:
-    """Yield what is known of each model that was measured."""
+    """Yield what is known of each model that was `measured`; `shifted` tells of some what changed clips cost them."""
     for name, figures in measured.items():
         if not NAME.fullmatch(name) or not isinstance(figures, dict) or not set(figures) >= NEEDED:
             raise click.ClickException(
@@ -125,6 +126,7 @@ def models(
         yield Model(
             name=name,
             measured=figures,
+            shifted=shifted.get(name, {}),
             recipe=trained and {name: trained.get(name)} | trained | ran.params("balance"),
             train=tables.read(data / "train.csv", tables.TRAIN),
             folder=folder / name,
@@ -188,15 +190,15 @@ def _check(ran: dvc_lock.Lock, stages: Sequence[str], needed: Sequence[Path]) ->
 )
 def main(facts: Path, data: Path, reports: Path, folder: Path, out: Path) -> None:
     """Write the cards of the data set and of its models, and data/croissant.json, from what was measured."""
-    said, ran, metrics = stated.read(facts), dvc_lock.read(), reports / "metrics.json"
-    measured = _json(metrics) if metrics.exists() else {}
-    needed = _needed(data, reports, measured)
+    said, ran, metrics, shifts = stated.read(facts), dvc_lock.read(), reports / "metrics.json", reports / "shifts.json"
+    measured, shifted = (_json(path) if path.exists() else {} for path in (metrics, shifts))
+    needed = [*_needed(data, reports, measured), *([shifts] if shifted else [])]
     _check(ran, _stages(measured), needed)
     found = dataset(data, reports, ran)
-    maybe = [path for path in (facts, data / "queue.csv", data / "seal.csv") if path.exists()]
+    maybe = [path for path in (facts, data / "seal.csv") if path.exists()]
     commit, state = version(ran, data, [*needed, *maybe, dvc_lock.PATH], found)
     cards = {out / "DATA_CARD.md": data_card(found, said, state, folder=data)}
-    for model in models(measured, data, folder, ran, rounds=_rounds(found)):
+    for model in models(measured, shifted, data, folder, ran, rounds=_rounds(found)):
         text = model_card(model, found, said, state, commit=commit, audio=data / "clips")
         cards[out / f"MODEL_CARD_{model.name}.md"] = text
     sha256 = {table.name: hashlib.sha256((data / table.name).read_bytes()).hexdigest() for table in PUBLISHED}
@@ -215,7 +217,7 @@ def _needed(data: Path, reports: Path, measured: Mapping[str, Any]) -> list[Path
 
 
 def _stages(measured: Mapping[str, Any]) -> list[str]:
-    return [*STAGES, *(["balance", *(f"train@{name}" for name in measured), "evaluate"] if measured else [])]
+    return [*STAGES, *(["balance", *(f"train@{name}" for name in measured), "evaluate", "shift"] if measured else [])]
 
 
 def _notes(said: stated.Stated, metrics: Path, measured: Mapping[str, Any], commit: str) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """Weigh the likely causes of poor models, each by a figure that supports or clears it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from curation.markdown import code
-from training import learned, wrong_labels
+from training import learned, shifted, shortcut, wrong_labels
 from training.bootstrap import Estimate
 from training.cause import Cause
 from training.findings import Findings
@@ -13,15 +13,15 @@ from training.findings import Findings
 EVEN = 1.5  # times as many clips of one class as of another need no balancing
 LITTLE = 0.02  # of balanced accuracy
 UNSURE = 0.2  # from end to end of the interval of a recall: the class has too few groups
-ALL = "all"  # in `tables.SHORTCUTS`
 
 
 def causes(found: Findings) -> list[Cause]:
     """Return the causes, first those that spoil the evidence itself."""
     return [
         leak(found),
+        shifted.cause(found),
         wrong_labels.cause(found),
-        shortcut(found.shortcuts),
+        shortcut.cause(found),
         imbalance(found),
         *_trainings(found),
         too_little(found),
@@ -42,47 +42,44 @@ def leak(found: Findings) -> Cause:
     return Cause(name, "cleared", figure, "")
 
 
-def shortcut(shortcuts: pd.DataFrame) -> Cause:
-    """Return whether the label can be told without listening."""
-    best = shortcuts[shortcuts["measure"] != ALL].nlargest(1, "auc").to_dict("records")[0]
-    figure = (
-        f"{code(best['measure'])} alone tells the label with an AUC of {best['auc']:.2f}; "
-        f"luck reaches {best['chance_auc']:.2f}."
-    )
-    if best["auc"] <= best["chance_auc"]:
-        return Cause("shortcuts", "cleared", figure, "")
-    where = f"Of {best['clips']} clips with {code(best['where'])} {best['share']:.0%} are {code(best['label'])}."
-    advice = "If the recorder made that and not the sound, record the classes alike, or bring all files to one form."
-    return Cause("shortcuts", "supported", f"{figure} {where}", advice)
-
-
 def imbalance(found: Findings) -> Cause:
-    """Return whether training draws the classes unevenly, and the rarest one is found less."""
-    clips = found.labels.loc[found.labels["label"] != "", "label"].value_counts()
-    drawn = (found.train["times"] * found.train["weight"]).groupby(found.train["label"]).sum()
-    ratio = drawn[drawn > 0].max() / drawn[drawn > 0].min()
+    """Return whether a training learns unevenly from the classes, and its model finds the rarest one less."""
+    name, train = "class imbalance", found.train
+    drawn = (train["times"] * train["weight"]).groupby(train["label"]).sum().reindex(found.classes, fill_value=0)
+    if never := [code(label) for label in found.classes if not drawn[label]]:
+        advice = "`why` in `data/train.csv` says what became of its clips: label some, or doubt fewer."
+        return Cause(name, "supported", f"Training draws no clip of {' and of '.join(never)}.", advice)
+    clips = found.labels["label"].value_counts()[list(found.classes)]
     most, least = str(clips.idxmax()), str(clips.idxmin())
+    ratios = {model: learned.unevenness(train, training.recipe) for model, training in found.trainings.items()}
+    made = ", ".join(f"{ratio:.1f} to 1 for {code(model)}" for model, ratio in ratios.items()) or "nobody knows what"
     figure = (
         f"{clips[most]} clips are {code(most)}, {clips[least]} {code(least)}: {clips[most] / clips[least]:.1f} to 1. "
-        f"Training draws and weighs them {ratio:.1f} to 1."
+        f"Draws, weights and loss make that {made}."
     )
-    if ratio < EVEN:
-        return Cause("class imbalance", "cleared", figure, "")
-    recalls = {
-        model: (measured["recall"][least], measured["recall"][most]) for model, measured in found.metrics.items()
-    }
-    lower = [
-        f"{code(model)} finds {one['value']:.0%} of {code(least)}, {other['value']:.0%} of {code(most)}."
-        for model, (one, other) in recalls.items()
-        if one["high"] is not None and other["low"] is not None and one["high"] < other["low"]
-    ]
-    words = " ".join(lower) or f"No model finds clearly less of {code(least)}."
+    uneven = [model for model, ratio in ratios.items() if ratio >= EVEN]
+    if ratios and not uneven:
+        return Cause(name, "cleared", figure, "")
+    lower = [*_found_less(found, uneven, least, most)]
+    words = " ".join(lower) or f"No model finds clearly less of {code(least)} because of that."
     advice = "Try `dvc exp run -S balance.method=oversample`."
-    return Cause("class imbalance", "supported" if lower else "not known", f"{figure} {words}", advice, minutes=0)
+    return Cause(name, "supported" if lower else "not known", f"{figure} {words}", advice, minutes=0)
+
+
+def _found_less(found: Findings, models: Iterable[str], least: str, most: str) -> Iterator[str]:
+    """Yield which models find clearly less of one class than of another."""
+    for model in models:
+        one, other = (found.metrics[model]["recall"][label] for label in (least, most))
+        if one["high"] is not None and other["low"] is not None and one["high"] < other["low"]:
+            yield f"{code(model)} finds {one['value']:.0%} of {code(least)}, {other['value']:.0%} of {code(most)}."
 
 
 def _trainings(found: Findings) -> Iterator[Cause]:
+    one_class = found.train.loc[found.train["times"] > 0, "label"].nunique() < 2
     for model in found.metrics:
+        if one_class:
+            yield Cause(f"training of {code(model)}", "not known", "There is nothing to learn from one class.", "")
+            continue
         if model not in found.trainings:
             yield Cause(f"training of {code(model)}", "not known", "It left no training curve.", "")
             continue

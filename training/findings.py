@@ -14,14 +14,14 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from curation import collapse, review, tables
+from curation import collapse, label_noise, tables
 from training import curves, losses, sampling
 
 TEST = -1  # in `tables.FOLDS`
 PLOTS = (curves.CONFUSION, curves.RELIABILITY, curves.PRECISION_RECALL)
 TABLES = (
     *(tables.CLIPS, tables.REJECTS, tables.REVIEWS, tables.LABELS, tables.GROUPS, tables.FOLDS, tables.SCORES),
-    *(tables.FLAGS, tables.SHORTCUTS, tables.ABLATIONS, tables.QUEUE, tables.TRAIN),
+    *(tables.FLAGS, tables.SHORTCUTS, tables.ABLATIONS, tables.QUEUE, tables.TRAIN, tables.SHIFTS),
 )
 
 
@@ -64,8 +64,10 @@ class Findings:
     ablations: pd.DataFrame
     queue: pd.DataFrame
     train: pd.DataFrame
+    shifts: pd.DataFrame
     flagging: Mapping[str, Any]  # `label_issues`: "found" or "refused", and `why`
     metrics: Mapping[str, Mapping[str, Any]]  # by model, as stage `evaluate` wrote them
+    robustness: Mapping[str, Mapping[str, Any]]  # by model, as stage `shift` wrote it
     predictions: Mapping[str, pd.DataFrame]
     plots: Mapping[str, Mapping[str, pd.DataFrame]]  # by model and name of the table, see `PLOTS`
     trainings: Mapping[str, Training]  # of the models that stage `train` made
@@ -96,13 +98,8 @@ class Findings:
 
     @cached_property
     def heard(self) -> pd.DataFrame:
-        """The clips with a given label that people decided without seeing one: why they were `asked`, and `wrong`."""
-        answers = review.standing(self.reviews)
-        hinted = answers.loc[answers["shown"] != "blind", "clip_id"]
-        asked = self.reviews.groupby("clip_id")["asked"].max().rename("asked").reset_index()
-        rows = self.labelled.merge(asked, on="clip_id")
-        rows = rows[(rows["origin"] == "review") & (rows["given"] != "") & ~rows["clip_id"].isin(hinted)]
-        return rows.assign(wrong=rows["label"] != rows["given"])
+        """What people decided unhinted, as `label_noise.heard` says."""
+        return label_noise.heard(self.labels, self.clips.set_index("clip_id")["label"], self.reviews)
 
     @cached_property
     def verdicts(self) -> dict[str, collapse.Verdict]:
@@ -124,7 +121,7 @@ class Findings:
 
 
 def read(paths: Mapping[str, Path], classes: tuple[str, ...]) -> Findings:
-    """Return what lies at `paths`: a table by its name without ending, flagging, metrics, predictions, plots and live.
+    """Return what lies at `paths`: tables by name without ending, and what else `Findings` holds.
 
     Raises:
         click.ClickException: something is missing, or is not what its stage writes.
@@ -135,6 +132,7 @@ def read(paths: Mapping[str, Path], classes: tuple[str, ...]) -> Findings:
         **{name: tables.read(paths[name], table) for name, table in known.items()},
         flagging=_json(paths["flagging"], {"label_issues", "why"}),
         metrics=metrics,
+        robustness=_json(paths["robustness"], set()),
         predictions={
             model: tables.read(paths["predictions"] / f"{model}.csv", tables.PREDICTIONS) for model in metrics
         },

@@ -10,7 +10,6 @@ from training.findings import Findings
 from training.steps import reward, steps
 
 STEPS = 4  # at most, beside the gate: who is told ten things does none
-SHOWN = ("balanced_accuracy", "mcc", "roc_auc")
 
 
 def insights(found: Findings, causes: Sequence[Cause]) -> str:
@@ -36,10 +35,17 @@ def insights(found: Findings, causes: Sequence[Cause]) -> str:
 
 
 def _evidence(found: Findings) -> str:
-    header = ("model", *(evidence.WHOLE[name] for name in SHOWN), f"F1 of {code(found.classes[0])}")
-    keys = [*SHOWN, f"f1 {found.classes[0]}"]
-    rows = [(name, *(figures[key] for key in keys)) for name, figures in evidence.rows(found)]
-    return markdown.table(header, rows, numbers=True)
+    """Return a table of all classes together, then one of the first."""
+    first, rows = found.classes[0], [*evidence.rows(found)]
+    of_first = {f"{key} {first}": f"{name} of {code(first)}" for key, name in evidence.OF_CLASS.items()}
+    return "\n\n".join(
+        markdown.table(
+            ("model", *shown.values()),
+            [(name, *(figures[key] for key in shown)) for name, figures in rows],
+            numbers=True,
+        )
+        for shown in (evidence.WHOLE, of_first)
+    )
 
 
 def _causes(causes: Sequence[Cause]) -> Iterator[str]:

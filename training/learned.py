@@ -96,13 +96,29 @@ def judge(losses: Losses, guess: float, floor: float) -> Course:
 def guessing(train: pd.DataFrame, recipe: Recipe) -> float:
     """Return the loss of who knows the shares of the classes alone: of cross-entropy, the entropy of the shares."""
     weight, counts = _drawn(train, recipe)
-    known = weight * losses.class_weights(counts, beta=recipe.loss.class_beta)
-    logits = (known / known.sum()).log() - recipe.loss.prior_tau * (counts / counts.sum()).log()
+    logits = _shares(train, recipe)
     each = [
         losses.loss(logits[None], label[None], torch.ones(1), recipe.loss, counts=counts)
         for label in torch.eye(len(counts))
     ]
     return float(weight @ torch.stack(each) / counts.sum())
+
+
+def unevenness(train: pd.DataFrame, recipe: Recipe) -> float:
+    """Return how many times as likely one class is as another to who knows nothing else: 1 where training is even.
+
+    Repetitions, weights, the sampler, and in the loss the weights of the classes and what it takes off their logits
+    are counted in.
+    """
+    logits = _shares(train, recipe)
+    return float((logits.max() - logits.min()).exp())
+
+
+def _shares(train: pd.DataFrame, recipe: Recipe) -> torch.Tensor:
+    """Return the logit of each class that has the lowest loss where nothing but the shares of the classes is known."""
+    weight, counts = _drawn(train, recipe)
+    known = weight * losses.class_weights(counts, beta=recipe.loss.class_beta)
+    return (known / known.sum()).log() - recipe.loss.prior_tau * (counts / counts.sum()).log()
 
 
 def fitting(train: pd.DataFrame, recipe: Recipe) -> float:

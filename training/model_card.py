@@ -13,6 +13,7 @@ from curation import cautions
 from curation.dataset import TEST, Dataset
 from curation.markdown import block, code, counted, interval, table
 from curation.stated import Stated
+from training import robustness
 from training.snippet import snippet
 
 TASK = "audio-classification"
@@ -35,6 +36,7 @@ class Model:
 
     name: str
     measured: Mapping[str, Any]  # what stage `evaluate` wrote of it
+    shifted: Mapping[str, Any]  # what stage `shift` did; empty: nothing
     recipe: Mapping[str, Any]  # sections of params.yaml as they were when it was trained; empty: not known
     train: pd.DataFrame  # `tables.TRAIN`
     folder: Path  # of its weights
@@ -182,6 +184,10 @@ def _limits(model: Model, found: Dataset) -> Iterator[str]:
     yield f"{len(judged)} labels judge it: {answered} come from people's answers, the others are as they were given."
     yield from cautions.doubts(found)
     yield from cautions.shortcuts(found)
+    if model.shifted:
+        yield from robustness.sentences({model.name: model.shifted})
+    else:
+        yield "What noise, another level, codecs or a room cost it was not measured."
     yield "How it does on recordings from elsewhere than this data set was not measured."
     yield "`ece`, the calibration error, comes out too high when there are few clips."
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from curation import files
-from curation.markdown import code
+from curation.markdown import code, interval
 from training import bootstrap, metrics
 from training.bootstrap import Estimate
 from training.degrade import CLEAN, Condition
@@ -21,6 +21,7 @@ Rows: TypeAlias = list[dict[str, Any]]  # of `tables.SHIFTS`, without the model
 
 SOURCE = "source"  # the axis of `by_source`
 NONE = Estimate(np.nan, np.nan, np.nan)
+LEAST = 0.02  # of balanced accuracy, what the worst of a dozen changes must cost at the better end of its interval
 FEWEST = 5  # clips of each class that a source must have to be judged
 SLOPES = {"gain_db": "a dB of gain, up or down", "snr_db": "a dB of noise"}
 WORDS = {
@@ -148,31 +149,40 @@ def sentences(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [sentence for model, said in found.items() for sentence in _sentences(code(model), said)]
 
 
+def beyond_chance(said: Mapping[str, Any]) -> bool:
+    """Return whether a model is better than chance on clean clips: only then can it lose something."""
+    low, majority = said["clean"]["low"], said["clean"]["majority"]
+    return low is not None and low > majority
+
+
+def loses(said: Mapping[str, Any]) -> bool:
+    """Return whether the worst case costs something, beyond noise."""
+    high = said["worst"]["change_high"]
+    return high is not None and high < -LEAST
+
+
+def worst_case(said: Mapping[str, Any]) -> str:
+    """Return what was done to the clips in the worst case."""
+    return WORDS[said["worst"]["axis"]].format(said["worst"]["severity"])
+
+
 def _sentences(model: str, said: Mapping[str, Any]) -> Iterator[str]:
-    clean, worst = said["clean"], said["worst"]
-    if clean["low"] is None or clean["low"] <= clean["majority"]:
+    clean = said["clean"]
+    if not beyond_chance(said):
         yield (
-            f"{model} may be no better than chance on clean clips, balanced accuracy {_interval(clean)}: what noise, "
+            f"{model} may be no better than chance on clean clips, balanced accuracy {interval(clean)}: what noise, "
             "codecs or level would cost it cannot be told."
         )
         return
-    where = WORDS[worst["axis"]].format(worst["severity"])
-    sure = worst["change_high"] is not None and worst["change_high"] < 0
-    yield (
-        f"{model} is worst with {where}: balanced accuracy {_interval(worst)}, clean {_interval(clean)}"
-        + ("." if sure else "; the difference may be noise.")
-    )
+    figures = f"balanced accuracy {interval(said['worst'])}, clean {interval(clean)}"
+    luck = "" if loses(said) else "; the difference may be noise"
+    yield f"{model} is worst with {worst_case(said)}: {figures}{luck}."
     falls = {axis: slope for axis, slope in said["slope"].items() if slope["high"] is not None and slope["high"] < 0}
     if falls:
         losses = (f"{-slope['value']:.3f} {SLOPES[axis]}" for axis, slope in falls.items())
         yield f"{model} loses balanced accuracy: {', '.join(losses)}."
     if source := said.get("worst_source"):
         yield (
-            f"{model} is worst on {code(source['source'])}: balanced accuracy {_interval(source)} on "
+            f"{model} is worst on {code(source['source'])}: balanced accuracy {interval(source)} on "
             f"{source['clips']} clips, the lowest of {source['sources']} sources."
         )
-
-
-def _interval(figure: Mapping[str, float | None]) -> str:
-    low, high = figure["low"], figure["high"]
-    return f"{figure['value']:.2f} " + ("(no interval)" if low is None or high is None else f"[{low:.2f}, {high:.2f}]")

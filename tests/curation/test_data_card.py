@@ -72,7 +72,8 @@ def test_what_nobody_said_is_neither_in_the_front_matter_nor_made_up() -> None:
         (altered("clips", "c1", file="pier/2.wav"), ["recordings: 10, of which 7 gave clips"]),
         (altered("clips", "c1", snr_db=-7.25), ["| `snr_db`              | -7.25 |      1 |    1 |"]),
         (altered("labels", "c4", label="safe"), ["1 `harmful`, 5 `safe`", "right for 83% of those labelled"]),
-        (altered("labels", "c4", origin="review"), ["as given: 2; decided by people's answers: 5", "| `unknown`"]),
+        (altered("labels", "c4", origin="review"), ["as given: 2; decided by people's answers: 5"]),
+        (altered("reviews", "c3", asked=""), ["| `unknown`"]),
         (altered("labels", "c2", answers=2), ["(by two answers or more: 2)"]),
         (altered("labels", "c3", label="harmful"), ["random sample of them: 0 of 2, 0% [0%, 84%]."]),
         (altered("groups", "c2", group="g2", why="given"), ["in 8 groups", "they sound the same: 0 of 8 clips"]),
@@ -88,7 +89,10 @@ def test_what_nobody_said_is_neither_in_the_front_matter_nor_made_up() -> None:
             {"shortcuts": described.tables_of()["shortcuts"].assign(auc=0.7)},
             ["No measure of the recording", "AUC 0.70"],
         ),
-        ({"reasons": {}}, ["is not measured: nobody has answered a clip of the audit"]),
+        (
+            {"reviews": described.tables_of()["reviews"].assign(asked="")},
+            ["is not measured: nobody has answered a clip of the audit"],
+        ),
         ({"refused": "no better than chance"}, ["No label could be doubted", "`no better than chance`"]),
     ],
 )

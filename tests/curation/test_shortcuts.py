@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 import rows
 from click.testing import CliRunner
+from corpus import esc10
 
-from curation import shortcuts, tables
+from curation import ingest, nuisances, sample, shortcuts, tables
+from curation.sample_plan import plan
 
 P = shortcuts.Params(folds=5, shuffles=100, seed=0)
 CLIPS = [f"c{number:03}" for number in range(80)]
@@ -100,6 +102,48 @@ def test_the_stage_writes_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(shortcuts.main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "tells most, AUC 0." in result.output
-    assert set(tables.read(tmp_path / "shortcuts.csv", tables.SHORTCUTS)["measure"]) == {*shortcuts.MEASURES, "all"}
+    assert set(tables.read(tmp_path / "shortcuts.csv", tables.SHORTCUTS)["measure"]) == {*nuisances.MEASURES, "all"}
     said = tables.read(tmp_path / "nuisance.csv", tables.NUISANCE)
     assert said.groupby("clip_id")["probability"].sum().to_dict() == pytest.approx(dict.fromkeys(CLIPS, 1.0))
+
+
+def heard(raw: Path, table: Path, root: Path) -> pd.DataFrame:
+    """Ingest recordings as stage `ingest` does, and return the audit of the clips by their given labels and groups."""
+    arguments = ["--raw", raw, "--table", table, "--clips", root / "clips"]
+    arguments += ["--out", root / "clips.csv", "--rejects", root / "rejects.csv"]
+    result = CliRunner().invoke(ingest.main, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    clips = tables.read(root / "clips.csv", tables.CLIPS)
+    named = [clips[["clip_id", name]].to_dict("records") for name in ("label", "group")]
+    labels, groups = (rows.table(kind, *part) for kind, part in zip((tables.LABELS, tables.GROUPS), named, strict=True))
+    return shortcuts.shortcuts(clips, labels, groups, shortcuts.Params.load("shortcuts"))[0].set_index("measure")
+
+
+@pytest.mark.slow
+def test_on_real_recordings_it_is_found_that_shorter_ones_were_filled_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ESC-10 has clips of 5 s, shorter sounds filled up with zeros, more of them safe."""
+    folder = esc10()
+    monkeypatch.chdir(rows.PARAMS.parent)
+    listed = pd.read_csv(folder / "clips.csv", dtype=str).rename(columns={"recording": "group"})
+    tables.write(listed[list(tables.RAW.columns)], tmp_path / "raw.csv", tables.RAW)
+    found = heard(folder / "audio", tmp_path / "raw.csv", tmp_path)
+    print(found[["auc", "chance_auc", "where"]])
+    for measure in ("padding", "silence"):
+        assert found.loc[measure, "auc"] > found.loc[measure, "chance_auc"] + 0.02
+        assert 0.6 < found.loc[measure, "auc"] < 0.7
+    assert found.loc["padding", "where"].startswith("trailing_silence_s")
+    assert found.loc["padding", "label"] == "safe"
+
+
+@pytest.mark.slow
+def test_the_shortcut_planted_in_the_sample_is_named_first_and_well_above_luck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rows.PARAMS.parent)
+    sample.make(plan(0), tmp_path / "raw", tmp_path / "raw.csv", tmp_path / "truth.csv")
+    found = heard(tmp_path / "raw", tmp_path / "raw.csv", tmp_path).drop(index="all")
+    print(found[["auc", "chance_auc", "where"]])
+    assert found.index[0] == "bandwidth"
+    assert found.loc["bandwidth", "auc"] > found.loc["bandwidth", "chance_auc"] + 0.02

@@ -49,6 +49,7 @@ def repro() -> None:
             "deps": entries("data/train.csv"),
         },
         "evaluate": {"outs": entries("reports/metrics.json")},
+        "shift": {"outs": entries("reports/shifts.json")},
     }
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
 
@@ -57,9 +58,9 @@ def project() -> None:
     """Write a finished project here."""
     for name, table in described.tables_of().items():
         tables.write(table, Path(f"data/{name}.csv"), getattr(tables, name.upper()))
-    Path("data/queue.csv").write_bytes(described.QUEUES[-1])
     files.write_json({"label_issues": "found", "why": ""}, Path("reports/flags.json"))
     files.write_json({"lite_cnn": described.measured()}, Path("reports/metrics.json"))
+    files.write_json({"lite_cnn": described.SHIFTED}, Path("reports/shifts.json"))
     folder = Path("models/lite_cnn")
     files.write_json(SETTINGS | {"model": "lite_cnn", "rounds": ["fold_0", "fold_1", "fold_2"]}, folder / "model.json")
     for fold in range(3):
@@ -119,7 +120,7 @@ def test_the_cards_tell_of_the_files_that_lie_here() -> None:
     run()
     data, model = (written(card) for card in CARDS)
     assert "8 sound clips, 1.8 minutes, from 8 recordings in 7 groups" in data
-    assert "| `suspect` |                      2 |" in data
+    assert "by a random sample of them: 1 of 2, 50% [1%, 99%]." in data
     assert "3 files (`fold_0`, `fold_1`, `fold_2`) of 17 numbers, 0.0 MB each" in model
     assert "lite_cnn: {epochs: 35}\n" in model
     assert "balance: {method: oversample}\n" in model
@@ -149,15 +150,6 @@ def test_what_is_not_committed_is_named_and_no_commit_is() -> None:
     assert "revision:" not in written(CARDS[1])
 
 
-@pytest.mark.usefixtures("committed")
-def test_why_clips_were_asked_is_known_from_the_queues_that_git_has() -> None:
-    Path("data/queue.csv").write_bytes(described.QUEUES[0])
-    commit()
-    Path("data/queue.csv").write_bytes(described.QUEUES[1])
-    run()
-    assert "by a random sample of them: 1 of 2, 50% [1%, 99%]." in written(CARDS[0])
-
-
 @pytest.mark.usefixtures("finished")
 def test_the_same_files_give_the_same_bytes() -> None:
     run("--out", "one")
@@ -171,10 +163,20 @@ def test_the_same_files_give_the_same_bytes() -> None:
 
 @pytest.mark.usefixtures("finished")
 def test_without_models_there_is_a_data_card_only_and_it_is_said() -> None:
-    for path in ("reports/metrics.json", "data/train.csv"):
+    for path in ("reports/metrics.json", "reports/shifts.json", "data/train.csv"):
         Path(path).unlink()
     assert "card: no model card, because reports/metrics.json tells of none: `dvc repro` trains" in run().output
     assert [path.name for path in Path("reports/cards").iterdir()] == CARDS[:1]
+
+
+@pytest.mark.usefixtures("finished")
+def test_what_changed_clips_cost_is_told_where_it_was_measured() -> None:
+    run()
+    assert "- `lite_cnn` is worst with a gain of +12 dB: balanced accuracy 0.55 [0.50, 0.70]" in written(CARDS[1])
+    Path("reports/shifts.json").unlink()
+    repro()
+    run()
+    assert "- What noise, another level, codecs or a room cost it was not measured.\n" in written(CARDS[1])
 
 
 @pytest.mark.usefixtures("finished")
@@ -187,7 +189,9 @@ def test_without_weights_the_model_card_says_where_they_are() -> None:
 
 
 @pytest.mark.usefixtures("finished")
-@pytest.mark.parametrize("path", ["data/reviews.csv", "data/labels.csv", "reports/metrics.json", "data/train.csv"])
+@pytest.mark.parametrize(
+    "path", ["data/reviews.csv", "data/labels.csv", "reports/metrics.json", "reports/shifts.json", "data/train.csv"]
+)
 def test_figures_of_different_states_are_not_put_side_by_side(path: str) -> None:
     with Path(path).open("a") as file:
         file.write(" ")

@@ -3,10 +3,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-import rows
 import stand
 
-from curation import tables
 from training import causes
 from training.cause import Cause
 from training.findings import Findings
@@ -20,6 +18,7 @@ def test_a_flat_training_curve_and_little_data_are_found_in_the_project_that_has
     verdicts = {cause.name: cause.verdict for cause in causes.causes(found)}
     assert verdicts == {
         "leaking evaluation": "cleared",
+        "too similar evaluation": "supported",
         "wrong labels": "not known",
         "shortcuts": "cleared",
         "class imbalance": "cleared",
@@ -47,40 +46,69 @@ def test_without_given_groups_a_leak_cannot_be_cleared(found: Findings) -> None:
     assert "every recording counts as its own" in causes.leak(own).figure
 
 
-def test_a_shortcut_that_is_no_luck_is_named_with_its_clips() -> None:
-    codec = {"measure": "codec", "auc": 0.81, "chance_auc": 0.7, "where": "codec mp3", "clips": 4, "share": 0.75}
-    every = {"measure": "all", "auc": 0.9, "chance_auc": 0.7}
-    found = causes.shortcut(rows.table(tables.SHORTCUTS, every, codec | {"label": "safe"}))
-    assert found.verdict == "supported"
-    assert found.figure == (
-        "`codec` alone tells the label with an AUC of 0.81; luck reaches 0.70. "
-        "Of 4 clips with `codec mp3` 75% are `safe`."
-    )
-
-
-def uneven(found: Findings, *, clearly: bool) -> Findings:
-    """Return the findings of a training that draws 12 harmful clips and 2 safe ones."""
+def uneven(found: Findings, *, clearly: bool = True, **recipe: object) -> Findings:
+    """Return the findings of a model that learns from 12 harmful clips and 2 safe ones, its recipe changed."""
     train = found.train.assign(
         times=[1 if clip in (*stand.HARMFUL, "s0", "s1") else 0 for clip in found.train["clip_id"]]
     )
     recall = {"harmful": {"value": 1.0, "low": 0.9, "high": 1.0}, "safe": {"value": 0.2, "low": 0.1, "high": 0.4}}
     if not clearly:
         recall["safe"] |= {"high": 0.95}
-    return dataclasses.replace(found, train=train, metrics={"m": {**found.metrics["lite_cnn"], "recall": recall}})
+    training = found.trainings["lite_cnn"]
+    changed = dataclasses.replace(training, recipe=training.recipe.model_copy(update=recipe))
+    metrics = {"m": {**found.metrics["lite_cnn"], "recall": recall}}
+    return dataclasses.replace(found, train=train, metrics=metrics, trainings={"m": changed})
+
+
+def loss(found: Findings, **changed: float) -> object:
+    return found.trainings["lite_cnn"].recipe.loss.model_copy(update=changed)
 
 
 def test_uneven_draws_are_to_blame_where_the_rarer_class_is_clearly_found_less(found: Findings) -> None:
-    blamed = causes.imbalance(uneven(found, clearly=True))
+    blamed = causes.imbalance(uneven(found))
     assert (blamed.verdict, blamed.minutes) == ("supported", 0)
-    assert "12 clips are `harmful`, 8 `safe`: 1.5 to 1. Training draws and weighs them 6.0 to 1." in blamed.figure
-    assert "`m` finds 20% of `safe`, 100% of `harmful`." in blamed.figure
+    assert blamed.figure == (
+        "12 clips are `harmful`, 8 `safe`: 1.5 to 1. Draws, weights and loss make that 6.0 to 1 for `m`. "
+        "`m` finds 20% of `safe`, 100% of `harmful`."
+    )
     assert causes.imbalance(uneven(found, clearly=False)).verdict == "not known"
 
 
-def test_weights_even_classes_out_as_repetitions_do(found: Findings) -> None:
-    one_class = uneven(found, clearly=True)
-    weighed = one_class.train.assign(weight=np.where(one_class.train["label"] == "safe", 6.0, 1.0))
-    assert causes.imbalance(dataclasses.replace(one_class, train=weighed)).verdict == "cleared"
+def test_weights_samplers_and_losses_even_classes_out_as_repetitions_do(found: Findings) -> None:
+    listed = uneven(found)
+    weighed = listed.train.assign(weight=np.where(listed.train["label"] == "safe", 6.0, 1.0))
+    even = [
+        dataclasses.replace(listed, train=weighed),
+        uneven(found, sampler="weighted"),
+        uneven(found, sampler="balanced"),
+        uneven(found, loss=loss(found, class_beta=0.9999)),
+        uneven(found, loss=loss(found, prior_tau=1.0)),
+    ]
+    assert {causes.imbalance(one).verdict for one in even} == {"cleared"}
+    assert all(causes.imbalance(one).figure.endswith(" make that 1.0 to 1 for `m`.") for one in even)
+
+
+def test_each_model_is_judged_by_what_its_own_training_makes_of_the_classes(found: Findings) -> None:
+    listed, sampled = uneven(found), uneven(found, sampler="balanced")
+    trainings = {"a": listed.trainings["m"], "b": sampled.trainings["m"]}
+    both = dataclasses.replace(listed, metrics=dict.fromkeys("ab", listed.metrics["m"]), trainings=trainings)
+    figure = causes.imbalance(both).figure
+    assert "make that 6.0 to 1 for `a`, 1.0 to 1 for `b`. `a` finds 20%" in figure
+    assert "`b` finds" not in figure
+
+
+@pytest.mark.parametrize("left", [{"times": 0}, {"weight": 0.0}], ids=["no draw", "no weight"])
+def test_a_class_that_training_never_draws_is_the_cause(found: Findings, left: dict[str, float]) -> None:
+    one_class = found.train["label"] == "harmful"
+    train = found.train.assign(**{name: found.train[name].where(one_class, value) for name, value in left.items()})
+    cause = causes.imbalance(dataclasses.replace(found, train=train))
+    assert (cause.verdict, cause.figure) == ("supported", "Training draws no clip of `safe`.")
+
+
+def test_of_one_class_no_training_curve_is_judged(found: Findings) -> None:
+    train = found.train.assign(times=(found.train["label"] == "harmful").astype(int))
+    cause = named(dataclasses.replace(found, train=train), "training of `lite_cnn`")
+    assert (cause.verdict, cause.figure) == ("not known", "There is nothing to learn from one class.")
 
 
 @pytest.mark.parametrize(

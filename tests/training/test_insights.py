@@ -18,8 +18,21 @@ def test_the_page_is_the_golden_one(found: Findings) -> None:
 
 def test_the_page_is_short_and_a_collapse_is_in_its_first_lines(found: Findings) -> None:
     lines = page(found).splitlines()
-    assert len(lines) <= 60
+    assert len(lines) <= 65
     assert "collapsed" in lines[2]
+
+
+def test_every_figure_stands_beside_that_of_always_one_class(found: Findings) -> None:
+    evidence = page(found).partition("## Evidence")[2].partition("## ")[0]
+    whole, of_first = ([line.split("|")[1:-1] for line in part.splitlines()] for part in evidence.split("\n\n")[1:3])
+    rows = [[[cell.strip() for cell in row] for row in part] for part in (whole, of_first)]
+    assert [header for header, *_ in rows] == [
+        ["model", "accuracy", "balanced accuracy", "MCC", "AUC"],
+        ["model", "precision of `harmful`", "recall of `harmful`", "F1 of `harmful`"],
+    ]
+    assert ["always `harmful`", "0.60", "0.50", "0.00", "0.50"] in rows[0]
+    assert ["always `harmful`", "0.60", "1.00", "0.75"] in rows[1]
+    assert ["always `safe`", "0.00", "0.00", "0.00"] in rows[1]
 
 
 def test_at_most_five_steps_the_gate_last(found: Findings) -> None:

@@ -87,6 +87,7 @@ def test_what_nobody_said_is_neither_in_the_front_matter_nor_made_up() -> None:
         ({"built": {"weights": "w2v", "sha256": "ab12"}}, "pretrained weights: `w2v`, SHA-256 `ab12`\n"),
         ({"built": {"model": "somebodys"}}, "It is not a model of earmark"),
         ({"built": {}, "weights": {}}, "weights: not here; `dvc pull models/lite_cnn` brings them"),
+        ({"shifted": {}}, "What noise, another level, codecs or a room cost it was not measured."),
         ({"recipe": {}}, "The recipe is not known"),
         ({"recipe": {"lite_cnn": {"epochs": 99}}}, "lite_cnn: {epochs: 99}\n"),
     ],

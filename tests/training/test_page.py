@@ -41,7 +41,7 @@ def hostile(found: Findings) -> Findings:
 def test_the_page_says_what_the_terminal_says(found: Findings, folder: Path) -> None:
     text = page(found, folder)
     assert "<code>wav2vec2</code> has collapsed; <code>lite_cnn</code> is better than chance." in text
-    for section in ("causes", "next", "evidence", "pictures", "suspects", "data"):
+    for section in ("causes", "next", "evidence", "pictures", "errors", "suspects", "data"):
         assert f'id="{section}"' in text
         assert f'href="#{section}"' in text
     first_screen = text.partition("<main>")[0]
@@ -74,11 +74,55 @@ def test_no_text_of_the_data_becomes_markup(found: Findings, folder: Path) -> No
 def test_of_many_suspects_the_worst_that_nobody_heard_are_shown(
     found: Findings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert re.findall(r"<bdi>(\w+)\.wav</bdi></h3>", page(found, folder)) == ["h11", "s7"]
+    assert shown(page(found, folder), "clip") == ["h11", "s7"]
     heard = found.labels.assign(answers=(found.labels["clip_id"] == "h11").astype(int))
-    assert re.findall(r"<bdi>(\w+)\.wav</bdi></h3>", page(dataclasses.replace(found, labels=heard), folder)) == ["s7"]
+    assert shown(page(dataclasses.replace(found, labels=heard), folder), "clip") == ["s7"]
     monkeypatch.setattr(pages, "SUSPECTS", 1)
-    assert re.findall(r"<bdi>(\w+)\.wav</bdi></h3>", page(found, folder)) == ["h11"]
+    assert shown(page(found, folder), "clip") == ["h11"]
+
+
+def shown(text: str, kind: str) -> list[str]:
+    """Return the clips of the errors (`error`) or of the suspects (`clip`), in the order of the page."""
+    return re.findall(rf'id="{kind}\d+"><bdi>(\w+)\.wav</bdi></h3>', text)
+
+
+def erring(folder: Path, **sure: float) -> Findings:
+    """Return the findings of a model that takes clips for the other class, so surely."""
+    said = stand.right() | {
+        clip: 1 - p if stand.LABELS[clip] == "harmful" else p for clip, p in ({"h11": 0.9, "s7": 0.9} | sure).items()
+    }
+    return stand.found(folder, {"lite_cnn": said})
+
+
+def test_of_many_errors_the_surest_are_shown_with_what_is_known_of_the_label_and_the_command_for_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = erring(tmp_path, s3=0.99, h0=0.95)
+    text = page(wrong, tmp_path)
+    assert shown(text, "error") == ["s3", "h0", "h11", "s7"]
+    assert "Of 20 clips <bdi>lite_cnn</bdi>, the model with the highest balanced accuracy, gets 4 wrong;" in text
+    assert "<span>labelled safe</span><span>taken for harmful</span><code>s3</code>" in text
+    first, *_, last = text.partition('id="errors"')[2].partition("</section>")[0].split("</article>")[:-1]
+    assert "Its label is not in doubt, nobody has heard it." in first
+    assert "Its label is in doubt, nobody has heard it." in last
+    assert "<code>earmark explain s3 --model lite_cnn</code>" in first
+    assert re.search(r"<bdi>lite_cnn</bdi></td><td><bdi>harmful</bdi></td><td><bdi>0.99</bdi>", first)
+    monkeypatch.setattr(pages, "ERRORS", 1)
+    assert shown(page(wrong, tmp_path), "error") == ["s3"]
+
+
+def test_a_model_without_an_error_is_said(tmp_path: Path) -> None:
+    right = {clip: 0.9 if label == "harmful" else 0.1 for clip, label in stand.LABELS.items()}
+    assert "It makes no error." in page(stand.found(tmp_path, {"lite_cnn": right}), tmp_path)
+
+
+def test_the_clips_of_a_shortcut_are_listed_where_there_is_one(found: Findings, folder: Path) -> None:
+    assert "clips of the shortcut" not in page(found, folder)
+    told = found.shortcuts.assign(auc=0.8, where="codec mp3", label="safe")
+    codecs = ["mp3" if clip in ("s1", "s2") else "wav" for clip in found.clips["clip_id"]]
+    text = page(dataclasses.replace(found, shortcuts=told, clips=found.clips.assign(codec=codecs)), folder)
+    listed = text.partition("The 2 clips of the shortcut</summary>")[2].partition("</details>")[0]
+    assert re.findall(r'<th scope="row">(\w+)</th><td>\w+.wav</td><td>safe</td><td>mp3</td>', listed) == ["s1", "s2"]
 
 
 def test_why_there_are_no_suspects_is_said(found: Findings, folder: Path) -> None:
@@ -117,7 +161,9 @@ def test_the_page_opens_from_the_disk_and_plays_without_a_request_or_an_error(op
     played = opened.execute_script("return arguments[0].querySelector('audio').currentTime", clip)
     assert played > 0
     press(opened, "\ue014")  # right: to the next clip, and the first one stops
-    assert opened.switch_to.active_element.get_attribute("aria-labelledby") == "clip2"
+    assert opened.switch_to.active_element.get_attribute("aria-labelledby") == "error2"
+    press(opened, "\ue014")
+    assert opened.switch_to.active_element.get_attribute("aria-labelledby") == "clip1"
     loaded = "const i = new Image(); i.onload = () => arguments[1](i.naturalWidth); i.onerror = () => arguments[1](0);"
     address = opened.find_element("css selector", "svg image").get_attribute("href")
     assert opened.execute_async_script(f"{loaded} i.src = arguments[0]", address) > 0
@@ -149,7 +195,7 @@ def test_a_screen_reader_finds_a_name_for_everything_and_a_table_for_every_pictu
     figures = opened.find_elements("tag name", "figure")
     assert all(figure.find_elements("tag name", "table") for figure in figures)
     headings = [heading.tag_name for heading in opened.find_elements("css selector", "h1, h2, h3")]
-    assert headings == ["h1", *["h2"] * 5, "h3", "h3", "h2"]
+    assert headings == ["h1", *["h2"] * 5, "h3", "h3", "h2", "h3", "h3", "h2"]
 
 
 @pytest.mark.slow

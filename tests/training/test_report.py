@@ -21,7 +21,7 @@ def project(folder: Path, found: object, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def run(out: str = "reports/insights.md", page: str = "reports/index.html") -> Result:
-    tables = ("flagging", "metrics")
+    tables = ("flagging", "metrics", "robustness")
     folders = ("predictions", "plots", "live", "audio")
     endings = {name: "" if name in folders else ".json" if name in tables else ".csv" for name in report.INPUTS}
     arguments = [word for name, ending in endings.items() for word in (f"--{name}", f"{name}{ending}")]
@@ -41,6 +41,8 @@ def test_the_stage_writes_both_pages_the_same_bytes_twice(project: Path) -> None
         ("flagging.json", "{}", "flagging.json must hold an object with ['label_issues', 'why']"),
         ("metrics.json", None, "metrics.json does not exist. `dvc repro` makes it."),
         ("metrics.json", "\xff", "metrics.json is not JSON"),
+        ("robustness.json", None, "robustness.json does not exist. `dvc repro` makes it."),
+        ("shifts.csv", None, "shifts.csv does not exist"),
         ("live/lite_cnn/fold_0/plots/metrics/train_loss.tsv", "step\n1\n", "live/lite_cnn holds no training curves"),
         ("live/lite_cnn/fold_0/params.yaml", "a: [", "live/lite_cnn holds no training curves"),
         ("live/lite_cnn/fold_0/params.yaml", "a: 1", "live/lite_cnn holds no training curves"),

@@ -65,6 +65,7 @@ def many_clips(count: int) -> Findings:
         train=rows.table(tables.TRAIN, *base),
         flagging={"label_issues": "found", "why": ""},
         **empty,
+        shifts=tables.SHIFTS.empty(), robustness={},
         metrics={}, predictions={}, plots={}, trainings={}, classes=stand.CLASSES,
     )  # fmt: skip
 

@@ -1,0 +1,53 @@
+"""Whether the label can be told without listening, by which measure of the recording, and in which clips."""
+
+from typing import Any
+
+import pandas as pd
+
+from curation import nuisances
+from curation.markdown import code
+from training.cause import Cause
+from training.findings import Findings
+
+ALL = "all"  # in `tables.SHORTCUTS`
+NAMED = 3  # clips in the figure; the page for a browser lists all
+
+
+def cause(found: Findings) -> Cause:
+    """Return whether a measure of the recording tells the label better than luck."""
+    best = _best(found)
+    figure = (
+        f"{code(best['measure'])} alone tells the label with an AUC of {best['auc']:.2f}; "
+        f"luck reaches {best['chance_auc']:.2f}."
+    )
+    if best["auc"] <= best["chance_auc"]:
+        return Cause("shortcuts", "cleared", figure, "")
+    files = culprits(found)["file"].tolist()
+    named = ", ".join(map(code, files[:NAMED])) + " ..." * (len(files) > NAMED)
+    where = (
+        f"Of {best['clips']} clips with {code(best['where'])} {best['share']:.0%} are {code(best['label'])}: {named}"
+    )
+    advice = "If the recorder made that and not the sound, record the classes alike, or bring all files to one form."
+    return Cause("shortcuts", "supported", f"{figure} {where}", advice)
+
+
+def culprits(found: Findings) -> pd.DataFrame:
+    """Return the clips that have the most telling values of the most telling measure, if that is no luck.
+
+    They have clip_id, file, label and the columns of the measure; those of the label that it speaks for come first.
+    """
+    best = _best(found)
+    columns = list(nuisances.MEASURES[best["measure"]])
+    measured = found.clips[["clip_id", "file", *columns]]
+    labels = found.labels.loc[found.labels["label"] != "", ["clip_id", "label"]]
+    rows = measured.merge(labels, on="clip_id", validate="one_to_one")[["clip_id", "file", "label", *columns]]
+    if best["auc"] <= best["chance_auc"]:
+        return rows.head(0)
+    told = rows.assign(other=rows["label"] != best["label"])[nuisances.bins(rows, columns)[best["where"]].to_numpy()]
+    listed: pd.DataFrame = told.sort_values(["other", "file"], kind="stable").drop(columns="other")
+    return listed
+
+
+def _best(found: Findings) -> dict[str, Any]:
+    single = found.shortcuts[found.shortcuts["measure"] != ALL]
+    return {str(name): value for name, value in single.nlargest(1, "auc").iloc[0].items()}
