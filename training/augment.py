@@ -87,7 +87,7 @@ def _even(low: float, high: float, x: Tensor, rng: np.random.Generator) -> Tenso
 
 
 def _run(x: Tensor, n: int, longest: int, rng: np.random.Generator) -> Tensor:
-    length = _even(0, longest, x, rng)[:, None]
-    start = _even(0, 1, x, rng)[:, None] * (n - length)
+    length = (_even(0, longest + 1, x, rng)[:, None]).floor().clamp_max(min(longest, n))
+    start = (_even(0, 1, x, rng)[:, None] * (n - length + 1)).floor()
     place = torch.arange(n, device=x.device)
     return (place >= start) & (place < start + length)

@@ -11,7 +11,7 @@ import tones
 import torch
 from torch import Tensor, nn
 
-from training import fit
+from training import fit, optimizers, recipes
 from training.clips import Clips
 from training.rounds import Round
 
@@ -95,6 +95,63 @@ def test_a_training_killed_in_any_epoch_ends_as_one_that_was_not(tmp_path: Path,
 def test_another_seed_is_another_training(tmp_path: Path) -> None:
     one, two = (trained(tmp_path / str(seed), recipe(seed=seed)) for seed in (0, 1))
     assert not torch.equal(*(fit.predict(model, CLIPS, torch.arange(12), recipe()) for model in (one, two)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peak_rate": 0.05},
+        {"warmup_share": 0.6},
+        {"weight_decay": 1.0},
+        {"clip_norm": 1e-9},
+        {"mixup_alpha": 1.0},
+        {"sampler": "weighted"},
+        {"sampler": "balanced"},
+        {"prior_bias": True},
+        {"batch_clips": 2},
+        {"epochs": 4},
+        {"min_steps": 8},
+        {"precision": "bf16-mixed"},
+        {"loss": {"kind": "focal"}},
+        {"loss": {"kind": "focal", "gamma": 4.0}},
+        {"loss": {"kind": "generalised_cross_entropy"}},
+        {"loss": {"kind": "generalised_cross_entropy", "q": 0.1}},
+        {"loss": {"smoothing": 0.1}},
+        {"loss": {"class_beta": 0.9}},
+        {"loss": {"prior_tau": 1.0}},
+    ],
+    ids=str,
+)
+def test_every_key_of_a_recipe_changes_the_training(tmp_path: Path, changes: dict[str, Any]) -> None:
+    plain = recipe(epochs=3, batch_clips=4)
+    base = {"kind": changes.get("loss", {}).get("kind", "cross_entropy")} if len(changes.get("loss", {})) > 1 else {}
+    one = fit.Recipe.model_validate(recipes.changed(plain.model_dump(), {"loss": base}))
+    other = fit.Recipe.model_validate(recipes.changed(one.model_dump(), changes))
+    uneven, rows = torch.tensor([0, 2, 4, 6, 1, 3]), torch.arange(12)
+    found = [
+        fit.predict(trained(tmp_path / name, p, draws=uneven, valid=torch.arange(0)), CLIPS, rows, one)
+        for name, p in {"one": one, "again": one, "other": other}.items()
+    ]
+    assert torch.equal(found[0], found[1])
+    assert (found[0] - found[2]).abs().max() > 1e-4
+
+
+class Graded(nn.Sequential):
+    """A model of which the first layer stays as it is, the last learns in full."""
+
+    def parameter_groups(self) -> optimizers.Groups:
+        return [
+            {"params": self[0].parameters(), "rate_share": 0.0},
+            {"params": self[3].parameters(), "rate_share": 1.0},
+        ]
+
+
+def test_a_part_learns_at_its_share_of_the_rate(tmp_path: Path) -> None:
+    model = Graded(*net())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit.fit(lambda: model, CLIPS, TURN, recipe(), vary=Watch(), live=tmp_path, checkpoint=tmp_path / "c.pt", key="k")
+    same = {name: torch.equal(value, before[name]) for name, value in model.state_dict().items()}
+    assert same == {"0.weight": True, "0.bias": True, "3.weight": False, "3.bias": False}
 
 
 def test_the_weight_of_a_clip_enters_its_loss(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 import tones
 import torch
+import yaml
 from click.testing import CliRunner
 from rows import PARAMS
 
@@ -132,6 +134,17 @@ def test_where_in_the_bands_a_sound_lies_makes_a_difference_to_the_convolutions(
     low[:, 10], high[:, 42] = 0, 0  # two steps of the strides apart would look the same to a mean over the bands
     with torch.inference_mode():
         assert (model(low) - model(high)).abs().max() > 0.01
+
+
+def test_a_recipe_of_params_yaml_makes_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = yaml.safe_load(PARAMS.read_text())["recipes"]
+    tones.write(tmp_path / "p", sections={"lite_cnn": SECTION | {"recipe": "lite_cnn_v1"}, "recipes": known})
+    monkeypatch.chdir(tmp_path / "p")
+    result = CliRunner().invoke(lite_cnn.main, tones.ARGUMENTS, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    card = json.loads(Path("models/model.json").read_text())
+    assert card["channels"] == known["lite_cnn_v1"]["channels"] != SECTION["channels"]
+    assert lite_cnn.load(Path("models"), "fold_0").head[1].in_features == card["channels"][-1]
 
 
 @pytest.mark.slow
