@@ -116,7 +116,7 @@ def probabilities(corpus: Corpus, model: str, p: fit.Recipe, rows: pd.DataFrame,
     """Return the out-of-fold probability of each class, shape (clips, classes)."""
     held = clips.Clips(*corpus.inputs[model], *rounds.targets(rows, CLASSES))
     task = joblib.delayed(_round)
-    turns = rounds.rounds(rows, validate=False)
+    turns = rounds.rounds(rows, CLASSES, validate=False)
     found = joblib.Parallel(min(len(turns), joblib.cpu_count()))(
         task(corpus.about, corpus.resolution, model, p, held, turn, folder) for turn in turns
     )

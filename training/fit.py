@@ -26,6 +26,7 @@ from training.rounds import Round
 Vary: TypeAlias = Callable[[Tensor, Tensor, np.random.Generator], Tensor]  # x, lengths, draws: the training views
 Weights: TypeAlias = dict[str, Tensor]
 History: TypeAlias = list[dict[str, float]]  # one row of metrics an epoch
+LOWER_RATE = "Lower `peak_rate` of this model in params.yaml and run again."
 
 
 class Recipe(params.Section):
@@ -79,7 +80,7 @@ def fit(
         key: hash of all that determines the result; a checkpoint with another key is not used.
 
     Raises:
-        click.ClickException: the loss is not finite.
+        click.ClickException: the loss, or a weight that is kept, is not finite.
     """
     fabric = Fabric(accelerator="auto", devices=1, precision=_precision(p.precision))
     torch.manual_seed(_seed(p, turn, 0))
@@ -127,6 +128,8 @@ def fit(
             bar.update()
         bar.close()
         log.log_params(p.model_dump(mode="json"))  # last: DVCLive reads them again at every step
+    if not all(value.isfinite().all() for value in kept.values()):
+        raise click.ClickException(f"The weights of round {turn.name} are not finite after the last step. {LOWER_RATE}")
     model.load_state_dict(kept, strict=False)
     trained: nn.Module = model
     return trained
@@ -233,8 +236,7 @@ def _counts(clips: Clips, turn: Round, p: Recipe) -> Tensor:
 def _check(loss: float, turn: Round, epoch: int, rate: float) -> None:
     if not math.isfinite(loss):
         raise click.ClickException(
-            f"The loss of round {turn.name} is {loss} in epoch {epoch}, at a learning rate of {rate:.2g}. "
-            "Lower `peak_rate` of this model in params.yaml and run again."
+            f"The loss of round {turn.name} is {loss} in epoch {epoch}, at a learning rate of {rate:.2g}. {LOWER_RATE}"
         )
 
 

@@ -43,7 +43,7 @@ def listing(train: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
     return rows.fillna({"label": "", "times": 0, "weight": 0.0, "why": ""}).astype({"times": "int64"})
 
 
-def rounds(rows: pd.DataFrame, *, validate: bool) -> list[Round]:
+def rounds(rows: pd.DataFrame, classes: Sequence[str], *, validate: bool) -> list[Round]:
     """Return the rounds over the clips of `listing`.
 
     With a test fold: one round predicts it. Without: round v predicts fold v. To `validate`, a round sets the next
@@ -51,7 +51,7 @@ def rounds(rows: pd.DataFrame, *, validate: bool) -> list[Round]:
     that learned from it or was chosen by it.
 
     Raises:
-        click.ClickException: there are fewer than three folds, or too few clips or classes in one.
+        click.ClickException: there are fewer than three folds, or one has no clips, or a class nothing to learn from.
     """
     numbers = sorted(set(rows["fold"]) - {TEST})
     if len(numbers) < MIN_FOLDS:
@@ -60,18 +60,17 @@ def rounds(rows: pd.DataFrame, *, validate: bool) -> list[Round]:
         )
     predicted = [TEST] if TEST in set(rows["fold"]) else numbers
     after = dict(zip([TEST, *numbers], [*numbers, numbers[0]], strict=True))
-    return [_round(rows, fold, after[fold] if validate else None) for fold in predicted]
+    return [_round(rows, classes, fold, after[fold] if validate else None) for fold in predicted]
 
 
-def _round(rows: pd.DataFrame, fold: int, aside: int | None) -> Round:
+def _round(rows: pd.DataFrame, classes: Sequence[str], fold: int, aside: int | None) -> Round:
     listed = (rows["label"] != "") & (rows["times"] > 0)
     valid = listed & (rows["fold"] == aside)
     learned = listed & ~valid & ~rows["fold"].isin([fold, TEST])
-    found = sorted(rows.loc[learned, "label"].unique())
-    if len(found) < 2:
+    if missing := sorted({*classes} - {*rows.loc[learned, "label"]}):
         raise click.ClickException(
-            f"To predict fold {fold}, training has the classes {found} to learn from; it needs two. "
-            "Label more clips, or leave out fewer."
+            f"To predict fold {fold}, training has no clip to learn {missing} from. Label more clips, leave out fewer, "
+            "or take the class out of `data.classes` in params.yaml."
         )
     if aside is not None and not valid.any():
         raise click.ClickException(

@@ -73,7 +73,7 @@ def train(
     """
     rows = rounds.listing(tables.read(paths.train, tables.TRAIN), tables.read(paths.folds, tables.FOLDS))
     tables.check_labels(rows["label"], data.classes, paths.train)
-    turns = rounds.rounds(rows, validate=p.patience_epochs is not None)
+    turns = rounds.rounds(rows, data.classes, validate=p.patience_epochs is not None)
     x, lengths = inputs(*clips.read(paths.audio, rows["clip_id"].tolist(), data))
     held = clips.Clips(x, lengths, *rounds.targets(rows, data.classes))
     described = {"rate_hz": data.rate_hz, "clip_s": data.clip_s, "classes": data.classes, **card}

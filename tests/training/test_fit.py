@@ -198,6 +198,20 @@ def test_a_loss_that_is_not_finite_says_where_and_what_to_do(tmp_path: Path) -> 
         trained(tmp_path, recipe(), clips=clips)
 
 
+class Cliff(nn.Linear):
+    """A model whose loss is finite and whose gradient is not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (self.bias - self.bias.detach()).abs().sqrt()
+
+
+def test_a_last_step_that_spoils_the_weights_says_so(tmp_path: Path) -> None:
+    p = recipe(epochs=1)
+    turn = Round(**vars(TURN) | {"valid": torch.arange(0)})  # nothing that would see it
+    with pytest.raises(click.ClickException, match=r"weights of round fold_0 are not finite .*Lower `peak_rate`"):
+        fit.fit(lambda: Cliff(4, 2), CLIPS, turn, p, vary=Watch(), live=tmp_path, checkpoint=tmp_path / "c.pt", key="k")
+
+
 def test_balanced_accuracy_counts_each_class_the_same() -> None:
     probabilities = torch.tensor([[0.9, 0.1]] * 4)
     found = fit.validate(probabilities, CLIPS, torch.tensor([0, 2, 4, 1]))
