@@ -1,18 +1,19 @@
 """Train a model and predict with it: one loop for every model."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import click
 import numpy as np
 import torch
 from dvclive.live import Live
 from lightning_fabric import Fabric
-from pydantic import Field
+from pydantic import Field, model_validator
 from scmrepo.exceptions import SCMError
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -46,10 +47,20 @@ class Recipe(params.Section):
     clip_norm: float = Field(gt=0)  # longest gradient
     loss: losses.Params
     sampler: sampling.Sampler  # how the training list becomes the batches of an epoch
-    prior_bias: bool  # whether the head's bias starts at the classes' shares in the training list
+    prior_bias: bool  # whether the head's bias starts at the classes' shares of the clips
     mixup_alpha: float = Field(ge=0)  # of the Beta distribution of the shares; 0: no mixup
     checkpoint_s: float = Field(ge=0)  # time between two saves of the state; 0: after every epoch
     precision: Literal["auto", "32-true", "bf16-mixed"]  # auto: bf16-mixed where a GPU has it
+
+    @model_validator(mode="after")
+    def _goes_by_the_shares_once(self) -> Self:
+        by = {"class_beta": self.loss.class_beta, "prior_tau": self.loss.prior_tau, "prior_bias": self.prior_bias}
+        used = [f"`{name}`" for name, value in by.items() if value]
+        if used and self.sampler != "once":
+            raise ValueError(f"{used[0]} goes by how many clips a class has, not draws: it needs `sampler: once`")
+        if len(used) > 1:
+            raise ValueError(f"{' and '.join(used)} each make up for the shares of the classes: choose one")
+        return self
 
 
 def fit(
@@ -82,6 +93,8 @@ def fit(
     Raises:
         click.ClickException: the loss, or a weight that is kept, is not finite.
     """
+    if p.sampler == "once":
+        turn = dataclasses.replace(turn, draws=torch.from_numpy(np.unique(turn.draws)))
     fabric = Fabric(accelerator="auto", devices=1, precision=_precision(p.precision))
     torch.manual_seed(_seed(p, turn, 0))
     model = build()
@@ -230,7 +243,7 @@ def start_at_prior(model: nn.Module, counts: Tensor) -> None:
 def _counts(clips: Clips, turn: Round, p: Recipe) -> Tensor:
     """Return how often each class is drawn in an epoch."""
     counts = clips.targets[turn.draws].sum(dim=0)
-    return counts if p.sampler == "listed" else torch.full_like(counts, float(counts.mean()))
+    return counts if p.sampler in ("listed", "once") else torch.full_like(counts, float(counts.mean()))
 
 
 def _check(loss: float, turn: Round, epoch: int, rate: float) -> None:

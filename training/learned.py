@@ -136,9 +136,11 @@ def fitting(train: pd.DataFrame, recipe: Recipe) -> float:
 def _drawn(train: pd.DataFrame, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     """Return by class the weight with which it is drawn, and the number of draws."""
     drawn = train[train["times"] > 0]
+    if recipe.sampler == "once":
+        drawn = drawn.assign(times=1)
     classes = drawn.assign(weight=drawn["times"] * drawn["weight"]).groupby("label")[["weight", "times"]].sum()
     weight, counts = torch.tensor(classes.to_numpy(np.float32).T)
-    if recipe.sampler == "listed":
+    if recipe.sampler in ("listed", "once"):
         return weight, counts
     even = torch.full_like(counts, float(counts.mean()))
     return weight / counts * even, even

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers: TypeAlias = NDArray[np.int64]
-Sampler: TypeAlias = Literal["listed", "weighted", "balanced"]
+Sampler: TypeAlias = Literal["listed", "once", "weighted", "balanced"]
 
 
 def batches(label: Integers, sampler: Sampler, count: int, rng: np.random.Generator) -> list[Integers]:
@@ -14,12 +14,13 @@ def batches(label: Integers, sampler: Sampler, count: int, rng: np.random.Genera
 
     Args:
         label: class of each draw of the training list.
-        sampler: `listed` takes every draw once; `weighted` takes draws with replacement, each class as likely as the
-            others; `balanced` fills every batch with the same number of each class, one class's draws in turn.
+        sampler: `listed` takes every draw once, and so does `once`, whose list is to name each clip once; `weighted`
+            takes draws with replacement, each class as likely as the others; `balanced` fills every batch with the
+            same number of each class, one class's draws in turn.
         count: number of batches.
         rng: source of the draws.
     """
-    if sampler == "listed":
+    if sampler in ("listed", "once"):
         order = rng.permutation(len(label))
     elif sampler == "weighted":
         _, place, counts = np.unique(label, return_inverse=True, return_counts=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tones
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from training import fit, optimizers, recipes
@@ -98,42 +99,64 @@ def test_another_seed_is_another_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("plain", "changes"),
     [
-        {"peak_rate": 0.05},
-        {"warmup_share": 0.6},
-        {"weight_decay": 1.0},
-        {"clip_norm": 1e-9},
-        {"mixup_alpha": 1.0},
-        {"sampler": "weighted"},
-        {"sampler": "balanced"},
-        {"prior_bias": True},
-        {"batch_clips": 2},
-        {"epochs": 4},
-        {"min_steps": 8},
-        {"precision": "bf16-mixed"},
-        {"loss": {"kind": "focal"}},
-        {"loss": {"kind": "focal", "gamma": 4.0}},
-        {"loss": {"kind": "generalised_cross_entropy"}},
-        {"loss": {"kind": "generalised_cross_entropy", "q": 0.1}},
-        {"loss": {"smoothing": 0.1}},
-        {"loss": {"class_beta": 0.9}},
-        {"loss": {"prior_tau": 1.0}},
+        ({}, {"peak_rate": 0.05}),
+        ({}, {"warmup_share": 0.6}),
+        ({}, {"weight_decay": 1.0}),
+        ({}, {"clip_norm": 1e-9}),
+        ({}, {"mixup_alpha": 1.0}),
+        ({}, {"sampler": "once"}),
+        ({}, {"sampler": "weighted"}),
+        ({}, {"sampler": "balanced"}),
+        ({}, {"batch_clips": 2}),
+        ({}, {"epochs": 4}),
+        ({}, {"min_steps": 8}),
+        ({}, {"precision": "bf16-mixed"}),
+        ({}, {"loss": {"kind": "focal"}}),
+        ({"loss": {"kind": "focal"}}, {"loss": {"gamma": 4.0}}),
+        ({}, {"loss": {"kind": "generalised_cross_entropy"}}),
+        ({"loss": {"kind": "generalised_cross_entropy"}}, {"loss": {"q": 0.1}}),
+        ({}, {"loss": {"smoothing": 0.1}}),
+        ({"sampler": "once"}, {"prior_bias": True}),
+        ({"sampler": "once"}, {"loss": {"class_beta": 0.9}}),
+        ({"sampler": "once"}, {"loss": {"prior_tau": 1.0}}),
     ],
     ids=str,
 )
-def test_every_key_of_a_recipe_changes_the_training(tmp_path: Path, changes: dict[str, Any]) -> None:
-    plain = recipe(epochs=3, batch_clips=4)
-    base = {"kind": changes.get("loss", {}).get("kind", "cross_entropy")} if len(changes.get("loss", {})) > 1 else {}
-    one = fit.Recipe.model_validate(recipes.changed(plain.model_dump(), {"loss": base}))
-    other = fit.Recipe.model_validate(recipes.changed(one.model_dump(), changes))
-    uneven, rows = torch.tensor([0, 2, 4, 6, 1, 3]), torch.arange(12)
+def test_every_key_of_a_recipe_changes_the_training(
+    tmp_path: Path, plain: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    section = recipes.changed(recipe(epochs=3, batch_clips=4).model_dump(), plain)
+    one, other = (fit.Recipe.model_validate(recipes.changed(section, change)) for change in ({}, changes))
+    uneven, rows = torch.tensor([0, 0, 2, 4, 6, 1, 3]), torch.arange(12)
     found = [
         fit.predict(trained(tmp_path / name, p, draws=uneven, valid=torch.arange(0)), CLIPS, rows, one)
         for name, p in {"one": one, "again": one, "other": other}.items()
     ]
     assert torch.equal(found[0], found[1])
     assert (found[0] - found[2]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prior_bias": True}, "`prior_bias` goes by how many clips a class has.*needs `sampler: once`"),
+        ({"sampler": "balanced", "loss": {"prior_tau": 1.0}}, "`prior_tau` goes by"),
+        ({"loss": {"class_beta": 0.9}}, "`class_beta` goes by"),
+        ({"sampler": "once", "prior_bias": True, "loss": {"class_beta": 0.9}}, "`class_beta` and `prior_bias`"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_or_do_it_twice_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        fit.Recipe.model_validate(recipes.changed(recipe().model_dump(), changes))
+
+
+def test_each_clip_once_however_often_it_is_listed(tmp_path: Path) -> None:
+    watch = Watch()
+    trained(tmp_path, recipe(epochs=1, sampler="once"), vary=watch, draws=torch.tensor([0, 0, 0, 1, 5, 5]))
+    drawn = [int((CLIPS.x == row).all(dim=1).nonzero()) for batch in watch.seen for row in batch]
+    assert sorted(drawn) == [0, 1, 5]
 
 
 class Graded(nn.Sequential):

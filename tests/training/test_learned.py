@@ -98,6 +98,15 @@ def test_guessing_is_the_loss_of_a_model_that_says_the_shares_of_the_classes(
     assert learned.guessing(train, recipe) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("sampler", "shares"), [("listed", [0.75, 0.25]), ("once", [0.5, 0.5]), ("balanced", [0.5, 0.5])]
+)
+def test_guessing_goes_by_what_the_sampler_draws(sampler: str, shares: list[float]) -> None:
+    recipe = RECIPE.model_copy(update={"sampler": sampler})
+    entropy = -(np.array(shares) @ np.log(shares))
+    assert learned.guessing(listed({"a": 9, "b": 3}), recipe) == pytest.approx(entropy)
+
+
 def test_what_remains_with_mixup_when_all_is_known_is_the_entropy_of_the_mixtures() -> None:
     rng = np.random.default_rng(0)
     targets = torch.eye(2)[torch.arange(20000) % 2]
