@@ -5,15 +5,17 @@ python bench/collapse.py [--data FOLDER] [--seeds N] [--only NAME ...] [--out FI
 FOLDER is ESC-10, with small.csv and audio/.
 
 A training is a cross-validation in five folds of whole recordings; another seed is another start and another split. The
-first rows collapse: their weight decay outweighs the gradient, so that the head learns the classes' shares and no more.
-With the classes as they come it says the commoner one, with the weights that RetinaNet's focal loss has by default (.25
-for the positive class) the other one. A remedy changes the one thing that it names in the first row's settings.
+settings of old are those of a first script: Adam at a constant rate that is far too high, batches of four, and classes
+that weigh by their shares instead of the inverse: then all is harmful. With RetinaNet's default of .25 for the positive
+class all is safe. A remedy changes the one thing that it names; its gain is the difference to the model as it was.
 """
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+from unittest import mock
 
 import click
 import joblib
@@ -22,42 +24,62 @@ import pandas as pd
 import torch
 import yaml
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
 from curation import balance, collapse, files, ingest, params, tables
-from training import clips, fit, lite_cnn, mel, recipes, rounds, wav2vec2
+from training import clips, encoders, fit, lite_cnn, mel, recipes, rounds, wav2vec2
 
 Changes: TypeAlias = Mapping[str, Any]
 ESC10 = Path(__file__).parents[2] / "shared/data/esc10"
 CLASSES = ("harmful", "safe")
 FOLDS = 5
-OLD: Changes = {  # settings of LiteCNN that collapse
-    "peak_rate": 0.05,
-    "warmup_share": 0.01,
-    "weight_decay": 20.0,
-    "clip_norm": 1000.0,
-    "mixup_alpha": 0.0,
-    "epochs": 10,
-    "min_steps": 1,
-    "augment": {"crop_s": 8.0, "speed": 0.0, "mask_bands": 0, "mask_s": 0.0},
+SHARES, PLAIN, ALPHA = ({"harmful": a, "safe": 2 - a} for a in (1.2, 1.0, 0.5))  # what a clip of each class weighs
+SCRIPT: Changes = {"constant": True, "warmup_share": 0.01, "clip_norm": 1000.0, "mixup_alpha": 0.0, "batch_clips": 4}
+OLD: Mapping[str, Changes] = {  # settings that collapse; `constant`, `method` of balance and `clip_weights` are ours
+    "lite_cnn": {
+        **SCRIPT,
+        **{
+            "peak_rate": 0.05,
+            "weight_decay": 0.1,
+            "epochs": 10,
+            "min_steps": 1,
+            "method": "none",
+            "clip_weights": SHARES,
+        },
+        "augment": {"crop_s": 8.0, "speed": 0.0, "mask_bands": 0, "mask_s": 0.0},
+    },
+    "wav2vec2": {
+        **SCRIPT,
+        **{
+            "peak_rate": 0.01,
+            "weight_decay": 0.0,
+            "epochs": 6,
+            "min_steps": 1,
+            "method": "none",
+            "clip_weights": SHARES,
+        },
+        "augment": {"crop_s": 3.0, "speed": 0.0, "snr_db": None},
+    },
 }
-PLAIN, FOCAL_ALPHA = {"harmful": 1.0, "safe": 1.0}, {"harmful": 0.25, "safe": 0.75}
-REMEDIES: Mapping[str, Changes] = {  # beside OLD; `method` is that of `balance`
+REMEDIES: Mapping[str, Changes] = {  # beside OLD
     "oversampling": {"method": "oversample"},
     "undersampling": {"method": "undersample"},
-    "class weights": {"method": "weights"},
+    "class weights": {"method": "weights", "clip_weights": PLAIN},
+    "all weigh the same": {"clip_weights": PLAIN},
     "focal loss": {"loss": {"kind": "focal"}},
-    "logit adjustment": {"loss": {"prior_tau": 1.0}},
+    "logit adjustment": {"loss": {"prior_tau": 1.0}, "sampler": "once"},
     "balanced batches": {"sampler": "balanced"},
-    "bias at the prior": {"prior_bias": True},
-    "lower rate, warm-up": {"peak_rate": 0.003, "warmup_share": 0.2},
+    "bias at the prior": {"prior_bias": True, "sampler": "once"},
+    "lower rate, warm-up": {"peak_rate": 0.003, "warmup_share": 0.2, "constant": False},
     "less weight decay": {"weight_decay": 0.01},
-    "more epochs": {"epochs": 60},
+    "larger batches": {"batch_clips": 16},
+    "more epochs": {"epochs": 30},
     "augmentation": {"augment": {"crop_s": 4.0, "mask_bands": 8, "mask_s": 0.6}, "mixup_alpha": 0.3},
-    "shorter gradients": {"clip_norm": 5.0},
+    "shorter gradients": {"clip_norm": 1.0},
     "threshold moved": {"threshold": True},
 }
 WRONG = 0.2  # share of labels that are made wrong
@@ -85,6 +107,16 @@ class Corpus:
             "wav2vec2": wav2vec2.inputs(samples, lengths),
         }
         self.truth = self.clips["label"].to_numpy(str)
+        self.encoder = work / "encoder"
+        self._write_encoder()
+
+    def _write_encoder(self) -> None:
+        """Write weights of which some can be frozen: random ones, for lack of others."""
+        p = wav2vec2.Params.load("wav2vec2")
+        encoder, arguments = encoders.scratch(p.scratch, self.resolution, rate_hz=self.about.rate_hz)
+        self.encoder.mkdir()
+        files.write_json(arguments, self.encoder / encoders.CONFIG)
+        save_file(encoder.state_dict(), self.encoder / encoders.WEIGHTS)
 
 
 def settings(model: str, changes: Changes) -> fit.Recipe:
@@ -112,13 +144,15 @@ def listing(
     return rounds.listing(train, folds)
 
 
-def probabilities(corpus: Corpus, model: str, p: fit.Recipe, rows: pd.DataFrame, folder: Path) -> NDArray[np.float64]:
+def probabilities(
+    corpus: Corpus, model: str, p: fit.Recipe, rows: pd.DataFrame, folder: Path, changes: Changes
+) -> NDArray[np.float64]:
     """Return the out-of-fold probability of each class, shape (clips, classes)."""
     held = clips.Clips(*corpus.inputs[model], *rounds.targets(rows, CLASSES))
     task = joblib.delayed(_round)
-    turns = rounds.rounds(rows, CLASSES, validate=False)
+    turns = rounds.rounds(rows, CLASSES, validate="threshold" in changes)
     found = joblib.Parallel(min(len(turns), joblib.cpu_count()))(
-        task(corpus.about, corpus.resolution, model, p, held, turn, folder) for turn in turns
+        task(corpus.about, corpus.resolution, model, p, held, turn, folder, changes) for turn in turns
     )
     whole = np.empty((len(rows), len(CLASSES)))
     for turn, part in zip(turns, found, strict=True):
@@ -134,44 +168,48 @@ def _round(
     held: clips.Clips,
     turn: rounds.Round,
     folder: Path,
-) -> NDArray[np.float32]:
+    changes: Changes,
+) -> NDArray[np.float64]:
+    """Return the probabilities of the clips held out, the threshold moved where `changes` say so."""
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(dir=folder) as own:
-        if model == "lite_cnn":
-            trained = fit.fit(
-                lambda: lite_cnn.LiteCNN(resolution.bands, p.channels, len(CLASSES), p.dropout),
-                held,
-                turn,
-                p,
-                vary=lambda x, n, rng: lite_cnn.vary(x, n, rng, p.augment, hop_s=resolution.hop_s),
-                live=Path(own) / "live",
-                checkpoint=Path(own) / "checkpoint.pt",
-                key="bench",
-            )
-        else:
-            trained = fit.fit(
-                lambda: wav2vec2.build(p, resolution, about),
-                held,
-                turn,
-                p,
-                vary=lambda x, n, rng: wav2vec2.vary(x, n, rng, p.augment, rate_hz=about.rate_hz),
-                live=Path(own) / "live",
-                checkpoint=Path(own) / "checkpoint.pt",
-                key="bench",
-            )
-        found: NDArray[np.float32] = fit.predict(trained, held, turn.held_out, p).numpy()
-        return found
+    build, vary = _model(about, resolution, model, p)
+    rate = (lambda step, steps, p: p.peak_rate) if changes.get("constant") else fit.learning_rate
+    with tempfile.TemporaryDirectory(dir=folder) as own, mock.patch.object(fit, "learning_rate", rate):
+        trained = fit.fit(
+            build,
+            held,
+            dataclasses.replace(turn, valid=turn.valid[:0]),  # the last epoch, whatever the threshold is chosen on
+            p,
+            vary=vary,
+            live=Path(own) / "live",
+            checkpoint=Path(own) / "checkpoint.pt",
+            key="bench",
+        )
+    said = fit.predict(trained, held, turn.held_out, p).double().numpy()
+    if not len(turn.valid):
+        return said
+    known = fit.predict(trained, held, turn.valid, p).double().numpy()
+    return moved(said, known, held.targets[turn.valid, 0].numpy() == 1)
 
 
-def moved(found: NDArray[np.float64], label: NDArray[np.str_], fold: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return probabilities of the first class with each fold's threshold, chosen on the other folds, moved to 0.5."""
-    score = found[:, 0].copy()
-    for number in np.unique(fold):
-        others = fold != number
-        candidates = np.unique(score[others])
-        best = [balanced_accuracy_score(label[others] == CLASSES[0], found[others, 0] >= at) for at in candidates]
-        score[~others] += 0.5 - candidates[int(np.argmax(best))]
-    score = score.clip(0, 1)
+def _model(about: params.Data, resolution: mel.Params, model: str, p: Any) -> tuple[Any, fit.Vary]:  # noqa: ANN401
+    """Return what builds the model and what varies its clips."""
+    if model == "lite_cnn":
+        return (
+            lambda: lite_cnn.LiteCNN(resolution.bands, p.channels, len(CLASSES), p.dropout),
+            lambda x, n, rng: lite_cnn.vary(x, n, rng, p.augment, hop_s=resolution.hop_s),
+        )
+    return (
+        lambda: wav2vec2.build(p, resolution, about),
+        lambda x, n, rng: wav2vec2.vary(x, n, rng, p.augment, rate_hz=about.rate_hz),
+    )
+
+
+def moved(said: NDArray[np.float64], known: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return probabilities with the threshold that is best on `known`, clips the model has not seen, moved to 0.5."""
+    candidates = np.unique(known[:, 0])
+    best = [balanced_accuracy_score(positive, known[:, 0] >= at) for at in candidates]
+    score = (said[:, 0] + 0.5 - candidates[int(np.argmax(best))]).clip(0, 1)
     return np.column_stack([score, 1 - score])
 
 
@@ -189,18 +227,24 @@ def figures(truth: NDArray[np.str_], found: NDArray[np.float64]) -> dict[str, fl
     }
 
 
-def variants() -> dict[str, tuple[str, Changes]]:
-    """Return by name the model and what changes in its section; `method`, `weights`, `threshold`, `wrong` are ours."""
+def variants(encoder: Path) -> dict[str, tuple[str, Changes]]:
+    """Return by name the model and what changes in its section; the first of each model is what it gains against."""
     named = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))["recipes"]
-    old = {"method": "none", "weights": PLAIN}
+    lite, wav = OLD["lite_cnn"], OLD["wav2vec2"]
+    frozen = {"weights": str(encoder)}
     return {
-        "as it was": ("lite_cnn", OLD | old),
-        "as it was, alpha .25": ("lite_cnn", OLD | old | {"weights": FOCAL_ALPHA}),
-        **{name: ("lite_cnn", OLD | old | dict(changes)) for name, changes in REMEDIES.items()},
+        "lite_cnn as it was": ("lite_cnn", lite),
+        "- alpha .25": ("lite_cnn", lite | {"clip_weights": ALPHA}),
+        **{f"- {name}": ("lite_cnn", recipes.changed(dict(lite), dict(changes))) for name, changes in REMEDIES.items()},
+        "- labels wrong": ("lite_cnn", lite | {"wrong": True}),
+        "wav2vec2 as it was": ("wav2vec2", wav),
+        "+ alpha .25": ("wav2vec2", wav | {"clip_weights": ALPHA}),
+        "+ no layer free": ("wav2vec2", wav | frozen | {"unfrozen_layers": 0}),
+        "+ one layer free": ("wav2vec2", wav | frozen | {"unfrozen_layers": 1}),
+        "+ lower rate, warm-up": ("wav2vec2", wav | REMEDIES["lower rate, warm-up"] | {"peak_rate": 0.001}),
         "lite_cnn": ("lite_cnn", {}),
         "lite_cnn, labels wrong": ("lite_cnn", {"wrong": True}),
         **{name: (changes["model"], changes) for name, changes in named.items()},
-        "wav2vec2": ("wav2vec2", {}),
     }
 
 
@@ -211,28 +255,30 @@ def measure(corpus: Corpus, model: str, changes: Changes, seed: int, folder: Pat
         turned = np.random.default_rng(seed).permutation(len(label))[: round(WRONG * len(label))]
         label[turned] = np.where(label[turned] == CLASSES[0], CLASSES[1], CLASSES[0])
     p = settings(model, {**changes, "seed": seed})
-    rows = listing(corpus, label, changes.get("method", "oversample"), changes.get("weights", PLAIN), seed)
-    found = probabilities(corpus, model, p, rows, folder)
-    if changes.get("threshold"):
-        found = moved(found, label, rows["fold"].to_numpy())
-    return figures(corpus.truth, found)
+    rows = listing(corpus, label, changes.get("method", "oversample"), changes.get("clip_weights", PLAIN), seed)
+    return figures(corpus.truth, probabilities(corpus, model, p, rows, folder, changes))
 
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return the means, and the difference in balanced accuracy to the first row with its 95 % interval, in words."""
-    means = measured.groupby("variant", sort=False).mean().drop(columns="seed")
+    """Return the means, and the gain of balanced accuracy over the model as it was, in words."""
+    means = measured.groupby("variant", sort=False).mean(numeric_only=True).drop(columns="seed")
     runs = measured.pivot_table(index="seed", columns="variant", values="balanced", sort=False)
-    told = {}
-    for name in runs:
-        gain = runs[name] - runs[means.index[0]]
-        half = stats.t.ppf(0.975, len(gain) - 1) * stats.sem(gain) if len(gain) > 1 else np.nan
-        low, high = gain.mean() - half, gain.mean() + half
-        word = "helps" if low > 0 else "harms" if high < 0 else "does nothing that shows"
-        told[name] = f"{gain.mean():+.2f} [{low:+.2f}, {high:+.2f}] {word}" if name != means.index[0] else ""
+    model = measured.groupby("variant", sort=False)["model"].first()
+    first = model.reset_index().groupby("model")["variant"].first()
     means["collapsed"] = [
         f"{part.sum():.0f} of {len(part)}" for _, part in measured.groupby("variant", sort=False)["collapsed"]
     ]
-    return means.assign(gain=pd.Series(told))
+    return means.assign(gain=[_gain((runs[name] - runs[first[model[name]]]).dropna()) for name in means.index])
+
+
+def _gain(gain: pd.Series) -> str:
+    """Return the mean with its 95 % interval over the seeds and, where that is clear, whether it helps."""
+    if not gain.any():
+        return ""
+    half = stats.t.ppf(0.975, len(gain) - 1) * stats.sem(gain) if len(gain) > 1 else np.nan
+    low, high = gain.mean() - half, gain.mean() + half
+    word = "helps" if low > 0 else "harms" if high < 0 else "does nothing that shows"
+    return f"{gain.mean():+.2f} [{low:+.2f}, {high:+.2f}] {word}"
 
 
 @click.command()
@@ -245,18 +291,24 @@ def main(data: Path, seeds: int, only: tuple[str, ...], out: Path | None) -> Non
     if not data.exists():
         click.echo(f"skipped: {data} is not there, --data names the folder of ESC-10")
         return
-    chosen = {name: variant for name, variant in variants().items() if not only or name in only}
     measured = []
     with tempfile.TemporaryDirectory() as work:
         corpus = Corpus(data, Path(work))
+        chosen = {name: made for name, made in variants(corpus.encoder).items() if not only or name in only}
         runs = [(name, seed) for name in chosen for seed in range(seeds)]
         for name, seed in tqdm(runs, "train", unit="cross-validation", disable=None):
             found = measure(corpus, *chosen[name], seed, Path(work))
-            measured.append({"variant": name, "seed": seed, **found})
+            measured.append({"variant": name, "model": chosen[name][0], "seed": seed, **found})
+            if out is not None:
+                files.write_json(measured, out)
     click.echo(f"{len(corpus.clips)} clips, {seeds} seeds\n")
     click.echo(summary(pd.DataFrame(measured)).to_string(float_format="{:.2f}".format))
-    if out is not None:
-        files.write_json(measured, out)
+    fallen = {
+        row["variant"]
+        for row in measured
+        if row["collapsed"] and row["variant"] in recipes.Params.load("recipes").model_extra
+    }
+    assert not fallen, f"recipes that collapsed: {sorted(fallen)}"
 
 
 if __name__ == "__main__":
