@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -27,6 +28,17 @@ class Clips:
     lengths: Tensor  # int64: how much of the time is sound; the rest is padding
     targets: Tensor  # float32 of shape (clips, classes): 1 in the column of the label, all 0 without one
     weights: Tensor  # float32: weight in the loss
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the name of a file that `x` is read from to a worker, not what is in it: that may be gigabytes."""
+        if (file := self.x.untyped_storage().filename) is None:
+            return Clips, (self.x, self.lengths, self.targets, self.weights)
+        return _reopened, (file, self.x.shape, self.lengths, self.targets, self.weights)
+
+
+def _reopened(file: str, shape: torch.Size, *rest: Tensor) -> Clips:
+    """Return clips of which `x` is read from the file, and never written to it."""
+    return Clips(torch.from_file(file, size=shape.numel(), dtype=torch.float16).view(shape), *rest)
 
 
 def read(folder: Path, clip_ids: Sequence[str], data: params.Data) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,8 @@ from training import augment
 
 
 def once(lower: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor, path: Path, *, block_clips: int) -> Tensor:
-    """Return what `lower` says of each clip, half floats that lie in the file `path` and are read when used.
+    """Return what `lower` says of each clip, half floats that lie in the file `path`, are read when used, and are not to be
+    written to.
 
     The file grows block by block, so a killed run goes on where it stood.
 
@@ -48,7 +49,8 @@ def once(lower: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor, path: Pa
             bar.close()
     except OSError as error:
         raise files.unwritable(path, error) from error
-    return torch.from_numpy(np.memmap(path, dtype=np.float16, mode="c", shape=(len(x), *shape)))
+    size = len(x) * int(np.prod(shape))
+    return torch.from_file(str(path.absolute()), shared=True, size=size, dtype=torch.float16).view(len(x), *shape)
 
 
 def _block(lower: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor, rows: range) -> Tensor:

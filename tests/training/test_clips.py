@@ -1,9 +1,11 @@
+import pickle
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from curation import params
 from training import clips
@@ -36,3 +38,16 @@ def test_a_clip_of_another_rate_is_named(tmp_path: Path) -> None:
     write(tmp_path, 4000 * [1], rate_hz=16000)
     with pytest.raises(click.ClickException, match=r"one.wav has 16000 Hz and shape \(4000,\); .* wants 8000 Hz"):
         clips.read(tmp_path, ["one"], DATA)
+
+
+def test_a_worker_is_sent_the_name_of_a_file_and_not_what_is_in_it(tmp_path: Path) -> None:
+    np.arange(60_000, dtype=np.float16).tofile(tmp_path / "kept.f16")
+    kept = torch.from_file(str(tmp_path / "kept.f16"), shared=True, size=60_000, dtype=torch.float16).view(3, 4, 5000)
+    rest = torch.tensor([1, 2, 3]), torch.eye(3), torch.rand(3)
+    for x, largest in ((kept, 5000), (kept.clone(), 1_000_000)):
+        sent = pickle.dumps(clips.Clips(x, *rest))
+        assert len(sent) < largest
+        found = pickle.loads(sent)  # noqa: S301 -- our own
+        assert all(torch.equal(*pair) for pair in zip(vars(found).values(), (x, *rest), strict=True))
+        found.x.zero_()
+    assert kept.abs().sum() > 0  # what a worker does to it does not reach the file
