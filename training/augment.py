@@ -48,6 +48,29 @@ def add_noise(samples: Tensor, *, snr_db: tuple[float, float], rng: np.random.Ge
     return samples + level[:, None] * noise
 
 
+def level(spectra: Tensor, *, gain_db: float, tilt_db: float, rng: np.random.Generator) -> Tensor:
+    """Return spectra in dB, shape (clips, bands, frames), of clips that are louder or softer and duller or brighter.
+
+    Each clip's gain is drawn evenly up to `gain_db` either way, and so is its tilt: the gain of the highest band and
+    the loss of the lowest, a straight line between them.
+    """
+    gain = _even(-gain_db, gain_db, spectra, rng)[:, None, None]
+    tilt = _even(-tilt_db, tilt_db, spectra, rng)[:, None, None]
+    return spectra + gain + tilt * torch.linspace(-1, 1, spectra.shape[1], device=spectra.device)[:, None]
+
+
+def add_noise_power(spectra: Tensor, *, snr_db: tuple[float, float], rng: np.random.Generator) -> Tensor:
+    """Return spectra in dB with the power of white noise added, at a ratio drawn from `snr_db` for each clip.
+
+    White noise has the same power in every band of Slaney's norm, and from frame to frame that of a periodogram, an
+    exponential variate. Powers add where sound and noise have nothing in common.
+    """
+    power = 10 ** (spectra / 10)
+    noise = torch.from_numpy(rng.standard_exponential(spectra.shape, dtype=np.float32)).to(spectra.device)
+    ratio = 10 ** (-_even(*snr_db, spectra, rng) / 10)
+    return 10 * (power + (power.mean(dim=(1, 2)) * ratio)[:, None, None] * noise).log10()
+
+
 def spec_augment(spectra: Tensor, *, bands: int, frames: int, rng: np.random.Generator) -> Tensor:
     """Return the spectra with a run of up to `bands` bands and one of up to `frames` frames set to the clip's mean.
 

@@ -15,10 +15,9 @@ from training import augment
 
 
 def once(lower: Callable[[Tensor], Tensor], x: Tensor, lengths: Tensor, path: Path, *, block_clips: int) -> Tensor:
-    """Return what `lower` says of each clip, half floats that lie in the file `path`, are read when used, and are not to be
-    written to.
+    """Return what `lower` says of each clip, half floats that lie in the file `path` and are read when used.
 
-    The file grows block by block, so a killed run goes on where it stood.
+    The file grows block by block, so a killed run goes on where it stood. Who writes to what is returned spoils it.
 
     Args:
         lower: from waveforms, shape (clips, samples), to anything of the same shape for every clip.

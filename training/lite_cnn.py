@@ -28,6 +28,9 @@ class Augment(params.Section):
 
     crop_s: float = Field(gt=0)  # length of a training view
     speed: float = Field(ge=0, lt=1)  # largest change of tempo, as a share
+    gain_db: float = Field(ge=0)  # largest change of level
+    tilt_db: float = Field(ge=0)  # largest change of the highest band, and the other way of the lowest
+    snr_db: tuple[float, float] | None  # least and most distance to the noise that is added; null: none
     mask_bands: int = Field(ge=0)  # longest run of hidden bands
     mask_s: float = Field(ge=0)  # longest hidden time
 
@@ -119,8 +122,12 @@ def inputs(samples: Tensor, lengths: Tensor, p: mel.Params, *, rate_hz: int) -> 
 
 
 def vary(x: Tensor, lengths: Tensor, rng: np.random.Generator, p: Augment, *, hop_s: float) -> Tensor:
-    """Return a training view of each spectrogram, shape (clips, bands, crop): another start, tempo and masks."""
+    """Return a training view of each spectrogram, shape (clips, bands, crop): another start, tempo, sound, masks."""
     x = augment.crop(x, lengths, round(p.crop_s / hop_s), speed=p.speed, rng=rng)
+    if p.snr_db is not None:
+        x = augment.add_noise_power(x, snr_db=p.snr_db, rng=rng)
+    if p.gain_db or p.tilt_db:
+        x = augment.level(x, gain_db=p.gain_db, tilt_db=p.tilt_db, rng=rng)
     return augment.spec_augment(x, bands=p.mask_bands, frames=round(p.mask_s / hop_s), rng=rng)
 
 

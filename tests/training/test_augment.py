@@ -53,6 +53,25 @@ def test_noise_comes_at_the_ratio_asked() -> None:
     torch.testing.assert_close(ratio_db, torch.tensor([6.0, 6.0]), atol=0.1, rtol=0)
 
 
+def test_level_and_tilt_are_drawn_up_to_their_bounds_either_way() -> None:
+    x = -40 + torch.zeros(500, 5, 3)
+    change = augment.level(x, gain_db=6, tilt_db=3, rng=np.random.default_rng(0)) - x
+    gain, tilt = change[:, 2, 0], change[:, 4, 0] - change[:, 2, 0]
+    for drawn, largest in ((gain, 6), (tilt, 3)):
+        assert (drawn.min().item(), drawn.max().item()) == pytest.approx((-largest, largest), rel=0.05)
+    line = gain[:, None] + tilt[:, None] * torch.tensor([-1, -0.5, 0, 0.5, 1])
+    torch.testing.assert_close(change, line[:, :, None].expand_as(x), atol=1e-4, rtol=0)
+
+
+def test_the_power_of_noise_comes_at_the_ratio_asked_and_alike_in_all_bands() -> None:
+    x = torch.tensor([-20.0, -50.0])[:, None, None] + torch.zeros(2, 8, 4000)
+    x[:, 4:] -= 30  # little sound in the upper bands
+    noise = 10 ** (augment.add_noise_power(x, snr_db=(6, 6), rng=np.random.default_rng(0)) / 10) - 10 ** (x / 10)
+    ratio_db = 10 * ((10 ** (x / 10)).mean(dim=(1, 2)) / noise.mean(dim=(1, 2))).log10()
+    torch.testing.assert_close(ratio_db, torch.tensor([6.0, 6.0]), atol=0.1, rtol=0)
+    torch.testing.assert_close(noise.mean(dim=2) / noise.mean(dim=(1, 2))[:, None], torch.ones(2, 8), atol=0.1, rtol=0)
+
+
 def test_spec_augment_hides_one_run_of_bands_and_one_of_frames() -> None:
     x = torch.arange(8 * 20).float().view(1, 8, 20).expand(200, -1, -1)
     found = augment.spec_augment(x, bands=3, frames=5, rng=np.random.default_rng(0))

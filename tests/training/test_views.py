@@ -14,7 +14,7 @@ LENGTH = round(bursts.CLIP_S * bursts.RATE_HZ)
 @pytest.fixture(autouse=True)
 def params(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = yaml.safe_load(rows.PARAMS.read_text())
-    document["lite_cnn"]["augment"] = {"crop_s": 0.8, "speed": 0.0, "mask_bands": 12, "mask_s": 0.3}
+    document["lite_cnn"]["augment"] |= {"crop_s": 0.8, "speed": 0.0, "mask_bands": 12, "mask_s": 0.3}
     document["wav2vec2"]["augment"] = {"crop_s": 0.5, "speed": 0.1, "snr_db": [0, 0]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     monkeypatch.chdir(tmp_path)
