@@ -156,7 +156,8 @@ def test_a_recipe_of_params_yaml_makes_the_model(tmp_path: Path, monkeypatch: py
     assert result.exit_code == 0, result.output
     card = json.loads(Path("models/model.json").read_text())
     assert card["channels"] == known["lite_cnn_v1"]["channels"] != SECTION["channels"]
-    assert lite_cnn.load(Path("models"), "fold_0").head[1].in_features == card["channels"][-1]
+    blocks = lite_cnn.load(Path("models"), "fold_0").blocks
+    assert [block[0].out_channels for block in blocks] == card["channels"]
 
 
 @pytest.mark.slow
