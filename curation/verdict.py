@@ -10,7 +10,7 @@ Changes: TypeAlias = dict[str, Any]  # JSON, made by `curation.diff` and `traini
 HEADLINE = "balanced_accuracy"  # the metric that the verdict goes by: of a dozen, one would differ by chance
 SHOWN = 8  # models, alarms and notes
 NOISE = 0.05  # a difference that chance makes more often may be noise
-LOWER_IS_BETTER = ("brier", "ece")
+LOWER_IS_BETTER = ("aurc", "brier", "ece", "log_loss")
 
 
 def verdict(changes: Changes) -> str:

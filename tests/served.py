@@ -26,6 +26,7 @@ def write_model(folder: Path, rounds: Mapping[str, float]) -> None:
         model = LiteCNN(MEL["bands"], [2], len(CLASSES), dropout=0)
         head = model.head[1]
         with torch.no_grad():
+            model.patterns.meaning[-1].weight.zero_()
             head.weight.zero_()
             head.bias.copy_(torch.tensor([probability, 1 - probability]).log())
         save_file(model.state_dict(), folder / f"{name}.safetensors")

@@ -91,7 +91,7 @@ class Patterns(nn.Module):
             nn.Linear(found, HIDDEN),
             nn.ReLU(),
             nn.Dropout(),
-            nn.Linear(HIDDEN, classes),
+            nn.Linear(HIDDEN, classes, bias=False),  # the head has one
         )
 
     def forward(self, x: Tensor) -> Tensor:

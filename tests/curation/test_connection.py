@@ -42,7 +42,14 @@ def write_queue(clips: str, probability: float) -> None:
     ]
     files.write_json(tasks, Path("data/tasks.json"))
     scores = [{"clip_id": clip, "label": "safe", "probability": probability} for clip in clips]
-    tables.write(rows.table(tables.SCORES, *scores), Path("data/scores.csv"), tables.SCORES)
+    queue = [{"clip_id": clip, "rank": n} for n, clip in enumerate(clips, 1)]
+    for kind, table in (
+        (tables.SCORES, rows.table(tables.SCORES, *scores)),
+        (tables.QUEUE, rows.table(tables.QUEUE, *queue)),
+        (tables.LABELS, rows.labelled(tables.LABELS, **dict.fromkeys(clips, "safe"))),
+        (tables.FLAGS, tables.FLAGS.empty()),
+    ):
+        tables.write(table, Path("data") / kind.name, kind)
 
 
 def run(command: str) -> Result:

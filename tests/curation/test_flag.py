@@ -109,8 +109,11 @@ def test_the_stage_writes_whether_it_judged_the_labels(
     tables.write(scores, Path("scores.csv"), tables.SCORES)
     tables.write(clips(**{name: {} for name in names}), Path("clips.csv"), tables.CLIPS)
     vectors.write(vectors.Vectors(names, {"block": points}), Path("features"))
+    tables.write(own_groups(labels), Path("groups.csv"), tables.GROUPS)
     inputs = ["--labels", "labels.csv", "--scores", "scores.csv", "--clips", "clips.csv", "--features", "features"]
-    result = CliRunner().invoke(flag.main, [*inputs, "--out", "flags.csv", "--verdict", "flags.json"])
+    result = CliRunner().invoke(
+        flag.main, [*inputs, "--groups", "groups.csv", "--out", "flags.csv", "--verdict", "flags.json"]
+    )
     assert result.exit_code == 0, result.output
     verdict = json.loads(Path("flags.json").read_text())
     assert verdict["label_issues"] == said

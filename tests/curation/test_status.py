@@ -65,7 +65,7 @@ def test_a_second_round_still_counts_what_the_first_one_asked() -> None:
 
     def asking(clips: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         queue = rows.table(tables.QUEUE, *({"clip_id": clip, "rank": n} for n, clip in enumerate(clips, 1)))
-        tasks = send.send(queue, send.Params(audio_prefix="/"), shown="blind")
+        tasks = send.send(queue, tables.SCORES.empty(), send.Params(audio_prefix="/"), shown="blind")
         return queue, push.push(server, tasks, tables.SCORES.empty(), p, classes=("harmful", "safe")).sent
 
     asking("abc")

@@ -44,7 +44,7 @@ def test_to_delete_what_a_map_names_hurts_more_than_to_delete_as_much_elsewhere(
     shifts = [(0.3, 0.3), (0.6, 0.3), (0.3, 0.6), (0.6, 0.6)]
     moved = [np.roll(own, [round(a * n) for a, n in zip(shift, own.shape, strict=True)], (0, 1)) for shift in shifts]
     areas = [attribution.deletion(grid, bursts.BURST, one).mean() for one in (own, *moved)]
-    assert areas[0] < min(areas[1:]) - 0.1
+    assert areas[0] < min(areas[1:]) - 0.05
 
 
 @pytest.mark.parametrize(("name", "method"), PAIRS)

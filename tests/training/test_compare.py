@@ -154,7 +154,7 @@ def test_of_two_runs_of_one_model_one_in_twenty_is_called_different(
         before, after = (
             revision(
                 label,
-                {clip: said(label[clip], heard[groups[clip]] + of[groups[clip]]) for clip in label},
+                {clip: score(label[clip], heard[groups[clip]] + of[groups[clip]]) for clip in label},
                 groups=groups,
             )
             for of in luck
@@ -163,5 +163,5 @@ def test_of_two_runs_of_one_model_one_in_twenty_is_called_different(
     assert 0 < called <= stats.binom.ppf(0.999, tries, 0.05)
 
 
-def said(label: str, noise: float) -> float:
+def score(label: str, noise: float) -> float:
     return float(1 / (1 + np.exp(-noise - (1.5 if label == "harmful" else -1.5))))
