@@ -205,7 +205,10 @@ def _flawed(free: list[Recording]) -> Iterator[Recording]:
         fit = [r for r in free if r.audio.container in LOSSLESS and r.audio.channels >= channels]
         for label, count in zip(sounds.KINDS, counts, strict=True):
             for recording in _pick(free, (r for r in fit if r.truth == label), count):
-                yield replace(recording, audio=replace(recording.audio, change=change), fault=fault, detail=change)
+                audio = replace(recording.audio, change=change)
+                if fault == "clipped":  # at the rate that is stored: another would smear the flat tops
+                    audio = replace(audio, rate_hz=audio.stored_hz)
+                yield replace(recording, audio=audio, fault=fault, detail=change)
 
 
 def _relabelled(free: list[Recording]) -> Iterator[Recording]:

@@ -16,10 +16,8 @@ NAMED = 3  # clips in the figure; the page for a browser lists all
 def cause(found: Findings) -> Cause:
     """Return whether a measure of the recording tells the label better than luck."""
     best = _best(found)
-    figure = (
-        f"{code(best['measure'])} alone tells the label with an AUC of {best['auc']:.2f}; "
-        f"luck reaches {best['chance_auc']:.2f}."
-    )
+    measure = code(best["measure"])
+    figure = f"{measure} alone tells the label with an AUC of {best['auc']:.2f}; luck reaches {best['chance_auc']:.2f}."
     if best["auc"] <= best["chance_auc"]:
         return Cause("shortcuts", "cleared", figure, "")
     files = culprits(found)["file"].tolist()
@@ -27,7 +25,7 @@ def cause(found: Findings) -> Cause:
     where = (
         f"Of {best['clips']} clips with {code(best['where'])} {best['share']:.0%} are {code(best['label'])}: {named}"
     )
-    advice = "If the recorder made that and not the sound, record the classes alike, or bring all files to one form."
+    advice = f"If the recorder made {code(best['measure'])} tell the label, record the classes alike, or convert all files alike."
     return Cause("shortcuts", "supported", f"{figure} {where}", advice)
 
 
