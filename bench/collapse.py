@@ -7,7 +7,8 @@ FOLDER is ESC-10, with small.csv and audio/.
 A training is a cross-validation in five folds of whole recordings; another seed is another start and another split. The
 settings of old are those of a first script: Adam at a constant rate that is far too high, batches of four, and classes
 that weigh by their shares instead of the inverse: then all is harmful. With RetinaNet's default of .25 for the positive
-class all is safe. A remedy changes the one thing that it names; its gain is the difference to the model as it was.
+class all is safe. They were found by trying some twenty settings on two seeds until models collapsed. A remedy changes
+the one thing that it names; its gain is the difference to the model as it was.
 """
 
 import dataclasses

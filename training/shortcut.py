@@ -25,7 +25,7 @@ def cause(found: Findings) -> Cause:
     where = (
         f"Of {best['clips']} clips with {code(best['where'])} {best['share']:.0%} are {code(best['label'])}: {named}"
     )
-    advice = f"If the recorder made {code(best['measure'])} tell the label, record the classes alike, or convert all files alike."
+    advice = f"If the recorder made {measure} tell the label, record the classes alike, or bring all files to one form."
     return Cause("shortcuts", "supported", f"{figure} {where}", advice)
 
 

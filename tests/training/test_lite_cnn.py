@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from rows import PARAMS
 
 from curation import params, tables
-from training import augment, clips, lite_cnn, mel, train
+from training import augment, clips, lite_cnn, mel, recipes, train
 
 SECTION = tones.section("lite_cnn", channels=[8, 16], peak_rate=0.01)
 SECTION["augment"] |= {"crop_s": 0.5, "mask_bands": 2, "mask_s": 0.05}
@@ -105,8 +105,15 @@ def test_how_much_padding_follows_the_sound_changes_nothing() -> None:
     assert torch.equal(logits[0], logits[2])
 
 
-def test_the_model_of_params_yaml_is_light() -> None:
-    p, resolution = lite_cnn.Params.load("lite_cnn", PARAMS), mel.Params.load("mel", PARAMS)
+RECIPES = [name for name, of in yaml.safe_load(PARAMS.read_text())["recipes"].items() if of["model"] == "lite_cnn"]
+
+
+@pytest.mark.parametrize("recipe", [None, *RECIPES])
+def test_every_model_of_params_yaml_is_light(tmp_path: Path, recipe: str | None) -> None:
+    sections = yaml.safe_load(PARAMS.read_text())
+    sections["lite_cnn"]["recipe"] = recipe
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections))
+    p, resolution = recipes.load(lite_cnn.Params, "lite_cnn", tmp_path / "params.yaml"), mel.Params.load("mel", PARAMS)
     model = lite_cnn.LiteCNN(resolution.bands, p.channels, 2, p.dropout)
     assert sum(weight.numel() for weight in model.parameters()) < 200_000
 
