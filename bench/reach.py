@@ -39,7 +39,7 @@ def listing(clip_ids: pd.Series, label: NDArray[np.str_], group: NDArray[np.str_
 
 def network(held: clips.Clips, rows: pd.DataFrame, p: lite_cnn.Params, resolution: mel.Params) -> NDArray[np.float64]:
     """Return LiteCNN's probability of the first class for every clip, out of fold."""
-    turns = rounds.rounds(rows, validate=False)
+    turns = rounds.rounds(rows, labels.CLASSES, validate=False)
     task = joblib.delayed(_round)
     found = joblib.Parallel(joblib.cpu_count())(task(held, turn, p, resolution) for turn in turns)
     whole = np.empty(len(rows))
