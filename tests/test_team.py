@@ -26,7 +26,7 @@ def test_a_team_answers_on_its_own_server_while_earmark_waits(
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", KEY)
     refused = CliRunner().invoke(cli.main, ["annotate", "--no-browser"])
     assert refused.exit_code == 1
-    assert f"{len(ASKED)} of {len(ASKED)} clips cannot be heard" in refused.output
+    assert f"{len(ASKED)} clips cannot be heard from the server" in refused.output
     server = connect(label_studio.url, KEY)
     project = server.project("team")
     server.serve_folder(project, str(folder))  # what an administrator does under Settings, Cloud Storage
