@@ -13,7 +13,7 @@ repro: .venv/ready ## from recordings to a verdict: install, make sample recordi
 	@$(BIN)/dvc repro
 	@echo; cat reports/insights.md
 
-test: .venv/ready ## the fast tests, under 2 minutes
+test: .venv/ready ## the fast tests, a few minutes
 	$(BIN)/python -m pytest --numprocesses auto
 
 test-all: .venv/ready ## every test: real pipelines, real models
