@@ -1,5 +1,6 @@
 """A real git and DVC repository for the tests of the commands, and a real Label Studio for the slow ones."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ CONFIG = """\
 [cache]
     type = "reflink,hardlink,symlink,copy"
 """
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: threads would wait for one another
+    os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("earmark", deadline=None)  # of machines that do other things as well
 settings.load_profile("earmark")
 
