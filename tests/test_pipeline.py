@@ -203,6 +203,7 @@ def test_a_killed_training_goes_on_from_its_last_save(project: Path) -> None:
 
 
 def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -> None:
+    assert json.loads((project / "reports/metrics.json").read_text())["wav2vec2"]["weights"] == "scratch"
     files = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
     assert set(files) == {"reports/shifts.json", "reports/summary/lite_cnn.json", "reports/summary/wav2vec2.json"}
     assert 0 < files["reports/summary/lite_cnn.json"]["data"]["balanced_accuracy"] <= 1

@@ -1,5 +1,6 @@
-"""Evaluate every model from tables alone: metrics with intervals, the constant baselines, and collapse."""
+"""Evaluate every model from tables: metrics with intervals, the constant baselines, and collapse."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from training import bootstrap, calibration, curves, metrics, power
 
 TEST = -1
 ENDS = ("value", "low", "high", "majority", "nuisance", "detectable")
+WEIGHTS = {"weights": "weights", "weights_sha256": "sha256"}  # keys of the evidence and of a model's model.json
 SHOWN = 3  # clips that an error message names
 BEYOND = ("beyond_nuisance",)  # key of a figure that stands within another one
 SUM_TOLERANCE = 1e-3  # of the probabilities of a clip, which are rounded in the table
@@ -178,6 +180,13 @@ def _verdict(
     }
 
 
+def pretrained(folder: Path) -> dict[str, files.Json]:
+    """Return which weights the model in `folder` began with, by name and hash; nothing where it has no choice."""
+    path = folder / "model.json"
+    built = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {key: built[name] for key, name in WEIGHTS.items() if name in built}
+
+
 def _read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
     found = {path.stem: tables.read(path, tables.PREDICTIONS) for path in sorted(folder.glob("*.csv"))}
     if not found:
@@ -191,11 +200,20 @@ def _read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
 @click.option("--groups", type=click.Path(path_type=Path), required=True, help="What is resampled together.")
 @click.option("--nuisance", type=click.Path(path_type=Path), required=True, help="What the recorder alone tells.")
 @click.option("--predictions", type=click.Path(path_type=Path), required=True, help="Folder with a table a model.")
+@click.option("--models", type=click.Path(path_type=Path), required=True, help="Folder with a folder a model.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the metrics go.")
 @click.option("--summary", "short", type=click.Path(path_type=Path), required=True, help="Folder for the main metrics.")
 @click.option("--plots", type=click.Path(path_type=Path), required=True, help="Folder for the plots, one a model.")
 def main(
-    labels: Path, folds: Path, groups: Path, nuisance: Path, predictions: Path, out: Path, short: Path, plots: Path
+    labels: Path,
+    folds: Path,
+    groups: Path,
+    nuisance: Path,
+    predictions: Path,
+    models: Path,
+    out: Path,
+    short: Path,
+    plots: Path,
 ) -> None:
     """Write the metrics of every model, and the tables to plot."""
     p, classes = Params.load("evaluate"), params.Data.load("data").classes
@@ -209,7 +227,7 @@ def main(
     unheard = outcome(clips, tables.read(nuisance, tables.NUISANCE), source=nuisance, classes=classes)
     codes, fold = grouped["group"].factorize()[0], grouped["fold"].to_numpy()
     evidence = evaluate(outcomes, unheard, codes, fold, p, classes=classes)
-    files.write_json(evidence, out)
+    files.write_json({model: found | pretrained(models / model) for model, found in evidence.items()}, out)
     for model, found in outcomes.items():
         files.write_json(summary(evidence[model]), short / f"{model}.json")
         for table, rows in curves.tables(clips["clip_id"], found, classes):

@@ -10,7 +10,7 @@ import pytest
 import rows
 from click.testing import CliRunner
 
-from curation import tables
+from curation import files, tables
 from training import evaluate, metrics
 
 CLASSES = ("harmful", "safe")
@@ -176,8 +176,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 ARGUMENTS = [
     *("--labels", "labels.csv", "--folds", "folds.csv", "--groups", "groups.csv", "--predictions", "predictions"),
-    *("--nuisance", "nuisance.csv", "--out", "reports/metrics.json", "--summary", "reports/summary"),
-    *("--plots", "reports/plots"),
+    *("--nuisance", "nuisance.csv", "--models", "models", "--out", "reports/metrics.json"),
+    *("--summary", "reports/summary", "--plots", "reports/plots"),
 ]
 
 
@@ -203,6 +203,15 @@ def test_the_stage_writes_metrics_and_plots_of_every_model_the_same_each_time(pr
     assert shown["collapsed"] == 1
     run()
     assert {path: path.read_bytes() for path in written} == written
+
+
+def test_the_evidence_names_the_weights_that_a_model_began_with(project: Path) -> None:
+    files.write_json({"weights": "WAV2VEC2_BASE", "sha256": "12ab", "rate_hz": 16000}, Path("models/good/model.json"))
+    evidence = run()
+    assert {key: evidence["good"][key] for key in evidence["good"] if key not in evidence["dead"]} == {
+        "weights": "WAV2VEC2_BASE",
+        "weights_sha256": "12ab",
+    }
 
 
 def test_one_corrected_label_changes_the_evidence_without_new_predictions(project: Path) -> None:
