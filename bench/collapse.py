@@ -38,6 +38,7 @@ Changes: TypeAlias = Mapping[str, Any]
 ESC10 = Path(__file__).parents[2] / "shared/data/esc10"
 CLASSES = ("harmful", "safe")
 FOLDS = 5
+AS_IT_WAS = " as it was"  # what others gain against
 SHARES, PLAIN, ALPHA = ({"harmful": a, "safe": 2 - a} for a in (1.2, 1.0, 0.5))  # what a clip of each class weighs
 SCRIPT: Changes = {"constant": True, "warmup_share": 0.01, "clip_norm": 1000.0, "mixup_alpha": 0.0, "batch_clips": 4}
 OLD: Mapping[str, Changes] = {  # settings that collapse; `constant`, `method` of balance and `clip_weights` are ours
@@ -229,16 +230,16 @@ def figures(truth: NDArray[np.str_], found: NDArray[np.float64]) -> dict[str, fl
 
 
 def variants(encoder: Path) -> dict[str, tuple[str, Changes]]:
-    """Return by name the model and what changes in its section; the first of each model is what it gains against."""
+    """Return by name the model and what changes in its section."""
     named = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))["recipes"]
     lite, wav = OLD["lite_cnn"], OLD["wav2vec2"]
     frozen = {"weights": str(encoder)}
     return {
-        "lite_cnn as it was": ("lite_cnn", lite),
+        f"lite_cnn{AS_IT_WAS}": ("lite_cnn", lite),
         "- alpha .25": ("lite_cnn", lite | {"clip_weights": ALPHA}),
         **{f"- {name}": ("lite_cnn", recipes.changed(dict(lite), dict(changes))) for name, changes in REMEDIES.items()},
         "- labels wrong": ("lite_cnn", lite | {"wrong": True}),
-        "wav2vec2 as it was": ("wav2vec2", wav),
+        f"wav2vec2{AS_IT_WAS}": ("wav2vec2", wav),
         "+ alpha .25": ("wav2vec2", wav | {"clip_weights": ALPHA}),
         "+ no layer free": ("wav2vec2", wav | frozen | {"unfrozen_layers": 0}),
         "+ one layer free": ("wav2vec2", wav | frozen | {"unfrozen_layers": 1}),
@@ -262,20 +263,17 @@ def measure(corpus: Corpus, model: str, changes: Changes, seed: int, folder: Pat
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:
     """Return the means, and the gain of balanced accuracy over the model as it was, in words."""
-    means = measured.groupby("variant", sort=False).mean(numeric_only=True).drop(columns="seed")
-    runs = measured.pivot_table(index="seed", columns="variant", values="balanced", sort=False)
-    model = measured.groupby("variant", sort=False)["model"].first()
-    first = model.reset_index().groupby("model")["variant"].first()
-    means["collapsed"] = [
-        f"{part.sum():.0f} of {len(part)}" for _, part in measured.groupby("variant", sort=False)["collapsed"]
-    ]
-    return means.assign(gain=[_gain((runs[name] - runs[first[model[name]]]).dropna()) for name in means.index])
+    variants = measured.groupby("variant", sort=False)
+    means = variants.mean(numeric_only=True).drop(columns="seed")
+    means["collapsed"] = [f"{part.sum():.0f} of {len(part)}" for _, part in variants["collapsed"]]
+    runs = measured.pivot_table(index="seed", columns="variant", values="balanced")
+    old = {name: f"{model}{AS_IT_WAS}" for name, model in variants["model"].first().items()}
+    gains = {name: _gain((runs[name] - runs[was]).dropna()) for name, was in old.items() if was in runs and name != was}
+    return means.assign(gain=pd.Series(gains, dtype=str)).fillna({"gain": ""})
 
 
 def _gain(gain: pd.Series) -> str:
     """Return the mean with its 95 % interval over the seeds and, where that is clear, whether it helps."""
-    if not gain.any():
-        return ""
     half = stats.t.ppf(0.975, len(gain) - 1) * stats.sem(gain) if len(gain) > 1 else np.nan
     low, high = gain.mean() - half, gain.mean() + half
     word = "helps" if low > 0 else "harms" if high < 0 else "does nothing that shows"
