@@ -25,15 +25,6 @@ settings.register_profile("earmark", deadline=None)  # of machines that do other
 settings.load_profile("earmark")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where several processes run the slow tests, those that share what takes long to make."""
-    for item in items:
-        if item.get_closest_marker("slow"):
-            module = item.getparent(pytest.Module)
-            serves = "label_studio" in getattr(item, "fixturenames", ()) or hasattr(module.obj, "needed")
-            item.add_marker(pytest.mark.xdist_group("label_studio" if serves else module.name))
-
-
 @pytest.fixture
 def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the settings and caches of whoever runs the tests out, and theirs clean."""

@@ -83,6 +83,7 @@ def write(count: int, reviews: pd.DataFrame, skill: float) -> None:
         **data,
         nuisance="data/predictions/cnn.csv",
         predictions="data/predictions",
+        models="models",
         out="reports/metrics.json",
         plots="reports/plots",
         summary="reports/summary",
