@@ -242,9 +242,7 @@ def _prediction(model: Model, found: Dataset, audio: Path) -> str:
     if not model.built:
         return f"With its weights, which are not here: `dvc pull {model.folder}` brings them."
     if of := model.built.get("of"):
-        return (
-            f"Predict with {' and '.join(map(code, of))}, as their cards say, and take the mean of the probabilities."
-        )
+        return f"Predict with {' and '.join(map(code, of))} as their cards say; take the mean of the probabilities."
     turn = next(iter(model.weights))
     fold = TEST if turn == "test" else int(turn.removeprefix("fold_"))
     unseen = found.rows.loc[found.rows["fold"] == fold, "clip_id"].iloc[0]
