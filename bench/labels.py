@@ -24,7 +24,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from curation import features, files, ingest, params
+from curation import descriptors, features, files, ingest, params
 from curation.clips import read_clip
 from curation.vectors import Vectors
 from training import score
@@ -128,7 +128,7 @@ def read(data: Path, work: Path) -> tuple[pd.DataFrame, Vectors, Array, float]:
         workers=joblib.cpu_count(),
     )
     frames = dict(zip(cut["clip_id"], (cut["duration_s"] * about.rate_hz).round().astype(int), strict=True))
-    p = features.Params.load("features")
+    p = descriptors.Params.load("features")
     first = {clip_id: frames[clip_id] for clip_id in cut["clip_id"][:1]}
     features.describe(first, work, p, rate_hz=about.rate_hz, workers=1)  # loads and compiles what it needs
     start = time.process_time()

@@ -71,7 +71,7 @@ def machine(points: NDArray[np.float32], rows: pd.DataFrame, group: NDArray[np.s
     parts = [np.flatnonzero(fold != number) for number in range(FOLDS)]
     found = score.decisions(scoring.kernel(points), label, group, parts, score.Params.load("score").penalty)
     names = np.unique(label)
-    steepness = score.calibrate(found, np.searchsorted(names, label))
+    steepness = scoring.calibrate(found, np.searchsorted(names, label))
     evidence = steepness * (found[:, names == labels.CLASSES[0]] - found[:, names != labels.CLASSES[0]]).ravel()
     return 1 / (1 + np.exp(-evidence))
 

@@ -34,21 +34,29 @@ class Vectors:
         Raises:
             click.ClickException: a clip has no vector.
         """
+        mean, scale = self.standard(self.clip_ids)
+        points: Block = ((self.rows(clip_ids) - mean) / scale).astype(np.float32)
+        return points
+
+    def standard(self, clip_ids: Collection[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the mean of each dimension over some clips, and what to divide by, which makes points of `rows`."""
+        values = self.rows(clip_ids).astype(np.float64)
+        spread = values.std(axis=0)
+        size = np.concatenate([np.full(block.shape[1], block.shape[1]) for block in self.blocks.values()])
+        return values.mean(axis=0), np.where(spread > 0, spread, np.inf) * size
+
+    def rows(self, clip_ids: Collection[str]) -> Block:
+        """Return the vectors of some clips as they are, all blocks side by side, shape (len(clip_ids), n_dimensions).
+
+        Raises:
+            click.ClickException: a clip has no vector.
+        """
         place = {clip_id: row for row, clip_id in enumerate(self.clip_ids)}
         if missing := sorted(set(clip_ids) - set(place)):
             raise click.ClickException(
                 f"{NAME} lacks {len(missing)} clips, {missing[0]!r} first. `dvc repro features` makes it anew."
             )
-        every = np.hstack([_standardised(block) / block.shape[1] for block in self.blocks.values()])
-        points: Block = every[[place[clip_id] for clip_id in clip_ids]].astype(np.float32)
-        return points
-
-
-def _standardised(block: Block) -> NDArray[np.float64]:
-    values = block.astype(np.float64)
-    spread = values.std(axis=0)
-    standardised: NDArray[np.float64] = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return standardised
+        return np.hstack([*self.blocks.values()])[[place[clip_id] for clip_id in clip_ids]]
 
 
 def read(folder: Path) -> Vectors:

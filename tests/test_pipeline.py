@@ -32,6 +32,7 @@ SMALL = {  # little to learn, little to wait for; what the stages do to each oth
     "lite_cnn": {"channels": [4, 8], "epochs": 1, "min_steps": 4, "batch_clips": 8},
     "wav2vec2": {"epochs": 1, "min_steps": 4, "batch_clips": 8},
 }
+MODELS = {"train@lite_cnn": "lite_cnn", "train@wav2vec2": "wav2vec2", "svm": "svm", "blend": "blend"}  # by stage
 
 
 def contents(project: Path) -> dict[str, bytes]:
@@ -89,7 +90,7 @@ def test_every_recording_ends_as_clips_or_with_a_reason(made: Path) -> None:
 
 def test_every_clip_is_predicted_once_by_each_model_and_accounted_for_in_training(made: Path) -> None:
     clips = set(tables.read(made / "data/clips.csv", tables.CLIPS)["clip_id"])
-    for model in ("lite_cnn", "wav2vec2"):
+    for model in MODELS.values():
         predictions = tables.read(made / f"data/predictions/{model}.csv", tables.PREDICTIONS)
         assert set(predictions["clip_id"]) == clips
         assert predictions.groupby("clip_id")["probability"].sum().to_numpy() == pytest.approx(1, abs=1e-4)
@@ -149,7 +150,7 @@ def test_a_corrected_test_label_reruns_the_evaluation_and_trains_nothing(project
     said = run(project, "dvc", "repro")
     changed = change_of(before, contents(project))
     assert "reports/metrics.json" in changed
-    assert {"Running stage 'train@lite_cnn':", "Running stage 'train@wav2vec2':"} & set(said.splitlines()) == set()
+    assert {f"Running stage '{stage}':" for stage in MODELS} & set(said.splitlines()) == set()
     assert {name for name in changed if name.startswith(("models", "data/predictions", "data/train"))} == set()
 
 
@@ -205,14 +206,14 @@ def test_a_killed_training_goes_on_from_its_last_save(project: Path) -> None:
 def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -> None:
     assert json.loads((project / "reports/metrics.json").read_text())["wav2vec2"]["weights"] == "scratch"
     files = json.loads(run(project, "dvc", "metrics", "show", "--json"))[""]["data"]
-    assert set(files) == {"reports/shifts.json", "reports/summary/lite_cnn.json", "reports/summary/wav2vec2.json"}
+    assert set(files) == {"reports/shifts.json", *(f"reports/summary/{model}.json" for model in MODELS.values())}
     assert 0 < files["reports/summary/lite_cnn.json"]["data"]["balanced_accuracy"] <= 1
     assert set(files["reports/shifts.json"]["data"]) == {"lite_cnn", "wav2vec2"}
     run(project, "dvc", "plots", "show", "--out", "plots")
     page = (project / "plots/index.html").read_text()
     for name in ("abstention", "confusion", "roc", "precision_recall", "reliability"):
-        assert f"lite_cnn/{name}.csv" in page
-        assert f"wav2vec2/{name}.csv" in page
+        for model in MODELS.values():
+            assert f"{model}/{name}.csv" in page
     assert "Balanced accuracy of the changed clips" in page
     run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample")
     listed = tables.read(project / "data/train.csv", tables.TRAIN)
@@ -225,7 +226,8 @@ def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -
 def test_the_cards_of_a_run_name_its_commit_and_its_lines_predict_as_it_did(project: Path) -> None:
     run(project, "earmark", "card")
     head = run(project, "git", "rev-parse", "HEAD").strip()
-    for model in ("lite_cnn", "wav2vec2"):
+    assert "Predict with `lite_cnn` and `svm` as" in (project / "reports/cards/MODEL_CARD_blend.md").read_text()
+    for model in ("lite_cnn", "svm", "wav2vec2"):
         card = (project / f"reports/cards/MODEL_CARD_{model}.md").read_text()
         assert f"- commit: `{head}`," in card
         lines = card.partition("```python\n")[2].partition("```")[0]

@@ -116,8 +116,9 @@ def models(
             raise click.ClickException(
                 f"metrics.json: {name!r} is no model that stage `evaluate` judged. `dvc repro` judges them anew."
             )
-        trained = ran.params(f"train@{name}")
         built = _json(folder / name / "model.json") if (folder / name / "model.json").exists() else {}
+        of = built.get("of", [name])
+        trained = {key: value for one in of for key, value in ran.params(_trained_by(one, ran)).items()}
         if built and built.get("rounds") != rounds:
             raise click.ClickException(
                 f"{folder / name} holds the rounds {built.get('rounds')}, and the folds ask for {rounds}. "
@@ -127,12 +128,19 @@ def models(
             name=name,
             measured=figures,
             shifted=shifted.get(name, {}),
-            recipe=trained and {name: trained.get(name)} | trained | ran.params("balance"),
+            recipe=trained and {one: trained.get(one) for one in of} | trained | ran.params("balance"),
             train=tables.read(data / "train.csv", tables.TRAIN),
             folder=folder / name,
             built=built,
-            weights={turn: _weights(folder / name / f"{turn}.safetensors") for turn in rounds if built},
+            weights={
+                turn: _weights(folder / name / f"{turn}.safetensors") for turn in rounds if built and of == [name]
+            },
         )
+
+
+def _trained_by(model: str, ran: dvc_lock.Lock) -> str:
+    """Return the stage that made a model: an instance of `train`, or one of the model's own name."""
+    return model if model in ran.stages else f"train@{model}"
 
 
 def _rounds(found: Dataset) -> list[str]:
@@ -193,7 +201,7 @@ def main(facts: Path, data: Path, reports: Path, folder: Path, out: Path) -> Non
     said, ran, metrics, shifts = stated.read(facts), dvc_lock.read(), reports / "metrics.json", reports / "shifts.json"
     measured, shifted = (_json(path) if path.exists() else {} for path in (metrics, shifts))
     needed = [*_needed(data, reports, measured), *([shifts] if shifted else [])]
-    _check(ran, _stages(measured), needed)
+    _check(ran, _stages(measured, ran), needed)
     found = dataset(data, reports, ran)
     maybe = [path for path in (facts, data / "seal.csv") if path.exists()]
     commit, state = version(ran, data, [*needed, *maybe, dvc_lock.PATH], found)
@@ -216,8 +224,9 @@ def _needed(data: Path, reports: Path, measured: Mapping[str, Any]) -> list[Path
     return [*(data / name for name in names), reports / "flags.json", *of_models]
 
 
-def _stages(measured: Mapping[str, Any]) -> list[str]:
-    return [*STAGES, *(["balance", *(f"train@{name}" for name in measured), "evaluate", "shift"] if measured else [])]
+def _stages(measured: Mapping[str, Any], ran: dvc_lock.Lock) -> list[str]:
+    made = (_trained_by(name, ran) for name in measured)
+    return [*STAGES, *(["balance", *made, "evaluate", "shift"] if measured else [])]
 
 
 def _notes(said: stated.Stated, metrics: Path, measured: Mapping[str, Any], commit: str) -> Iterator[str]:

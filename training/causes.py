@@ -12,6 +12,7 @@ from training.findings import Findings
 
 EVEN = 1.5  # times as many clips of one class as of another need no balancing
 LITTLE = 0.02  # of balanced accuracy
+FITTED = ("blend", "svm")  # in one go, by no learning rate and in no epochs
 UNSURE = 0.2  # from end to end of the interval of a recall: the class has too few groups
 
 
@@ -76,7 +77,7 @@ def _found_less(found: Findings, models: Iterable[str], least: str, most: str) -
 
 def _trainings(found: Findings) -> Iterator[Cause]:
     one_class = found.train.loc[found.train["times"] > 0, "label"].nunique() < 2
-    for model in found.metrics:
+    for model in (name for name in found.metrics if name not in FITTED):
         if one_class:
             yield Cause(f"training of {code(model)}", "not known", "There is nothing to learn from one class.", "")
             continue

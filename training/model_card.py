@@ -209,7 +209,9 @@ def _width(recalls: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
 
 def _training(model: Model) -> Iterator[str]:
     pretrained = model.built.get("weights", "scratch")
-    if model.built:
+    if of := model.built.get("of"):
+        yield f"weights: none of its own; it says the mean of what {' and '.join(map(code, of))} say"
+    elif model.built:
         origin = "none, it was trained from scratch" if pretrained == "scratch" else code(pretrained)
         digest = f", SHA-256 {code(model.built['sha256'])}" if "sha256" in model.built else ""
         yield f"pretrained weights: {origin}{digest}"
@@ -239,6 +241,8 @@ def _recipe(model: Model) -> str:
 def _prediction(model: Model, found: Dataset, audio: Path) -> str:
     if not model.built:
         return f"With its weights, which are not here: `dvc pull {model.folder}` brings them."
+    if of := model.built.get("of"):
+        return f"Predict with {' and '.join(map(code, of))} as their cards say; take the mean of the probabilities."
     turn = next(iter(model.weights))
     fold = TEST if turn == "test" else int(turn.removeprefix("fold_"))
     unseen = found.rows.loc[found.rows["fold"] == fold, "clip_id"].iloc[0]

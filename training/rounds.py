@@ -7,6 +7,7 @@ import click
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 TEST = -1
@@ -89,3 +90,10 @@ def targets(rows: pd.DataFrame, classes: Sequence[str]) -> tuple[Tensor, Tensor]
     """Return 1 in the column of each clip's label, shape (clips, classes), and its weight in the loss."""
     onehot = rows["label"].to_numpy()[:, None] == np.array(classes)
     return torch.from_numpy(onehot.astype(np.float32)), torch.tensor(rows["weight"].to_numpy(), dtype=torch.float32)
+
+
+def table(clip_ids: pd.Series, turn: Round, probabilities: NDArray[np.float64], classes: Sequence[str]) -> pd.DataFrame:
+    """Return `tables.PREDICTIONS` of the held-out clips from probabilities of shape (held_out, classes)."""
+    wide = pd.DataFrame(probabilities, columns=[*classes])
+    wide.insert(0, "clip_id", clip_ids.iloc[turn.held_out.numpy()].to_numpy())
+    return wide.melt("clip_id", var_name="label", value_name="probability")

@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from tqdm import tqdm
 
 from curation import params, tables, vectors
-from training.scoring import Floats, Integers, Names, joined, kernel, machine, training_parts
+from training.scoring import Floats, Integers, Names, calibrate, joined, kernel, machine, training_parts
 
 TEST = -1  # in `tables.FOLDS`
-STEEPEST = 10  # bounds the confidence where decisions separate the labels perfectly
 DECIMALS = 6  # of a probability; a table keeps six digits, so that they still sum to 1 there
 
 
@@ -83,23 +81,6 @@ def decisions(similarity: Floats, label: Names, group: Integers, parts: Sequence
         total[unseen] += found if found.ndim == 2 else np.column_stack([-found, found])
         judges[unseen] += 1
     return total / judges
-
-
-def calibrate(found: Floats, truth: Integers) -> float:
-    """Return the factor b >= 0 with which softmax(b * decisions) fits the labels best: its inverse is a temperature.
-
-    A single number for all clips and classes keeps their order. Guo et al. 2017, On Calibration of Modern Neural
-    Networks, arXiv:1706.04599.
-
-    Args:
-        found: decisions out of sample, shape (n_clips, n_classes).
-        truth: column of each clip's label, shape (n_clips,).
-    """
-
-    def loss(steepness: float) -> float:
-        return -float(log_softmax(steepness * found, axis=1)[np.arange(len(truth)), truth].mean())
-
-    return float(minimize_scalar(loss, bounds=(0, STEEPEST), method="bounded").x)
 
 
 def rounded(probabilities: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The scoring model: support vector machines on the clips' vectors, and what they learn from."""
+"""The scoring model: support vector machines on the clips' vectors, what they learn from, and how sure they are."""
 
 from typing import TypeAlias
 
@@ -6,6 +6,8 @@ import click
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.metrics.pairwise import manhattan_distances
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.multiclass import OneVsRestClassifier
@@ -15,12 +17,19 @@ Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 Names: TypeAlias = NDArray[np.str_]
 
+STEEPEST = 10  # bounds the confidence where decisions separate the labels perfectly
+
 
 def kernel(points: NDArray[np.float32]) -> Floats:
     """Return the Laplacian kernel of points (n, d), shape (n, n), its width the median distance of two points."""
     distances: Floats = manhattan_distances(points)
-    distances /= -max(np.median(distances), np.finfo(np.float64).tiny)
+    distances /= -width(distances)
     return np.exp(distances, out=distances)
+
+
+def width(distances: Floats) -> float:
+    """Return the median of the distances, above 0."""
+    return float(max(np.median(distances), np.finfo(np.float64).tiny))
 
 
 def machine(penalty: float) -> OneVsRestClassifier:
@@ -50,6 +59,23 @@ def training_parts(label: Names, group: Integers, names: Names, *, folds: int, s
         "test fold: too few to learn from some of them and score the others. Add recordings of this class, or label "
         "some, from other groups."
     )
+
+
+def calibrate(found: Floats, truth: Integers) -> float:
+    """Return the factor b >= 0 with which softmax(b * decisions) fits the labels best: its inverse is a temperature.
+
+    A single number for all clips and classes keeps their order. Guo et al. 2017, On Calibration of Modern Neural
+    Networks, arXiv:1706.04599.
+
+    Args:
+        found: decisions out of sample, shape (n_clips, n_classes).
+        truth: column of each clip's label, shape (n_clips,).
+    """
+
+    def loss(steepness: float) -> float:
+        return -float(log_softmax(steepness * found, axis=1)[np.arange(len(truth)), truth].mean())
+
+    return float(minimize_scalar(loss, bounds=(0, STEEPEST), method="bounded").x)
 
 
 def joined(labels: pd.DataFrame, folds: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:

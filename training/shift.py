@@ -180,7 +180,7 @@ def sources(clips: pd.DataFrame, clip_ids: pd.Series) -> pd.DataFrame:
 
 
 def _load(models: Path, predictions: Path, folds: Path) -> dict[str, live.Live]:
-    names = sorted(path.parent.name for path in models.glob("*/model.json"))
+    names = [name for name in live.MODELS if (models / name / "model.json").exists()]
     if not names:
         raise click.ClickException(f"{models} holds no trained models. `dvc repro train` makes them.")
     found = {name: live.load(models / name, predictions / f"{name}.csv", folds) for name in names}

@@ -3,9 +3,14 @@
 import json
 from pathlib import Path
 
-INPUTS = {  # by model: what makes of samples what it reads, and the module that takes
-    "lite_cnn": ('lite_cnn.inputs(samples, lengths, mel.Params(**built["mel"]), rate_hz=data.rate_hz)', ", mel"),
-    "wav2vec2": ("wav2vec2.inputs(samples, lengths)", ""),
+INPUTS = {  # by model: what makes of samples what it reads, and the modules of curation and of training that takes
+    "lite_cnn": ('lite_cnn.inputs(samples, lengths, mel.Params(**built["mel"]), rate_hz=data.rate_hz)', "", ", mel"),
+    "svm": (
+        'svm.inputs(samples, lengths, descriptors.Params(**built["features"]), rate_hz=data.rate_hz)',
+        "descriptors, ",
+        "",
+    ),
+    "wav2vec2": ("wav2vec2.inputs(samples, lengths)", "", ""),
 }
 PREDICT = """\
 import json
@@ -13,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from curation import params
+from curation import {curation}params
 from training import augment, clips, {kind}{more}
 
 folder = Path({folder})
@@ -40,6 +45,7 @@ def snippet(kind: str, turn: str, clip_id: str, *, folder: Path, audio: Path) ->
     """
     if kind not in INPUTS:
         return ""
-    inputs, more = INPUTS[kind]
+    inputs, curation, more = INPUTS[kind]
     texts = {"folder": str(folder), "audio": str(audio), "clip_id": clip_id, "turn": turn}
-    return PREDICT.format(kind=kind, inputs=inputs, more=more, **{key: json.dumps(text) for key, text in texts.items()})
+    quoted = {key: json.dumps(text) for key, text in texts.items()}
+    return PREDICT.format(kind=kind, inputs=inputs, curation=curation, more=more, **quoted)

@@ -83,7 +83,10 @@ def train(
     workers = 1 if torch.cuda.is_available() else min(len(turns), joblib.cpu_count())
     task = joblib.delayed(_round)
     predicted = joblib.Parallel(workers)(task(turn, held, p, here, build, vary, key) for turn in turns)
-    predictions = [_table(rows["clip_id"], *pair, data.classes) for pair in zip(turns, predicted, strict=True)]
+    predictions = [
+        rounds.table(rows["clip_id"], turn, said.double().numpy(), data.classes)
+        for turn, said in zip(turns, predicted, strict=True)
+    ]
     files.write_json(described | {"rounds": [turn.name for turn in turns]}, paths.models / "model.json")
     tables.write(pd.concat(predictions), paths.out, tables.PREDICTIONS)
     shutil.rmtree(paths.checkpoint)
@@ -109,9 +112,3 @@ def _round(
     with files.replacing(paths.models / f"{turn.name}.safetensors") as temporary:
         temporary.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
     return fit.predict(model, held, turn.held_out, p)
-
-
-def _table(clip_ids: pd.Series, turn: rounds.Round, probabilities: Tensor, classes: tuple[str, ...]) -> pd.DataFrame:
-    wide = pd.DataFrame(probabilities.double().numpy(), columns=[*classes])
-    wide.insert(0, "clip_id", clip_ids.iloc[turn.held_out.numpy()].to_numpy())
-    return wide.melt("clip_id", var_name="label", value_name="probability")

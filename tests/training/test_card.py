@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -186,6 +187,28 @@ def test_without_weights_the_model_card_says_where_they_are() -> None:
     assert "weights: not here; `dvc pull models/lite_cnn` brings them" in written(CARDS[1])
     run("--models", "elsewhere")
     assert "of 17 numbers" in written(CARDS[1])
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_blend_has_a_card_that_names_its_models_and_their_recipes() -> None:
+    names = ("blend", "lite_cnn", "svm")
+    files.write_json(dict.fromkeys(names, described.measured()), Path("reports/metrics.json"))
+    rounds = {"rounds": ["fold_0", "fold_1", "fold_2"]}
+    files.write_json(rounds | {"model": "blend", "of": ["lite_cnn", "svm"]}, Path("models/blend/model.json"))
+    shutil.copytree("models/lite_cnn", "models/svm")
+    files.write_json(rounds | {"model": "svm"}, Path("models/svm/model.json"))
+    repro()
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    lock["stages"] |= {"svm": {"params": {"params.yaml": {"svm": {"penalty": 2.5}}}}, "blend": {}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    run()
+    blend, machine = (written(f"MODEL_CARD_{name}.md") for name in ("blend", "svm"))
+    assert "- weights: none of its own; it says the mean of what `lite_cnn` and `svm` say\n" in blend
+    assert "lite_cnn: {epochs: 35}\nsvm: {penalty: 2.5}\n" in blend
+    assert "Predict with `lite_cnn` and `svm` as their cards say" in blend
+    assert "weights: 3 files (`fold_0`, `fold_1`, `fold_2`) of 17 numbers" in machine
+    assert "svm: {penalty: 2.5}\n" in machine
+    assert "model = svm.load(" in machine
 
 
 @pytest.mark.usefixtures("finished")

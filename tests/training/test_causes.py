@@ -111,6 +111,12 @@ def test_of_one_class_no_training_curve_is_judged(found: Findings) -> None:
     assert (cause.verdict, cause.figure) == ("not known", "There is nothing to learn from one class.")
 
 
+def test_what_is_fitted_in_one_go_has_no_rate_and_no_epochs_to_doubt(found: Findings) -> None:
+    metrics = dict(found.metrics) | dict.fromkeys(("blend", "svm", "other"), found.metrics["lite_cnn"])
+    names = [cause.name for cause in causes.causes(dataclasses.replace(found, metrics=metrics))]
+    assert [name for name in names if name.startswith("training of")] == ["training of `other`"]
+
+
 @pytest.mark.parametrize(
     ("doubling", "verdict", "gain"),
     [

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from curation import tables, vectors
 from training import score as stage
-from training.score import Params, calibrate, decisions, rounded, score
-from training.scoring import kernel, training_parts
+from training.score import Params, decisions, rounded, score
+from training.scoring import calibrate, kernel, training_parts
 
 CLASSES = ("harmful", "safe")
 P = Params(folds=5, repeats=2, penalty=2.5, seed=0)

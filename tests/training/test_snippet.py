@@ -2,13 +2,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
 
-from curation import files, params
-from training import clips, encoders, fit, lite_cnn, mel, wav2vec2
+from curation import descriptors, files, params, vectors
+from training import clips, encoders, fit, lite_cnn, mel, svm, wav2vec2
 from training.snippet import snippet
 
 DATA = params.Data(classes=("harmful", "safe"), clip_s=1, rate_hz=16000)
@@ -50,6 +51,26 @@ def test_the_lines_say_of_a_clip_what_the_training_says_of_it(
     recipe = fit.Recipe.model_construct(batch_clips=2)
     expected = fit.predict(model, held, torch.tensor([0]), recipe)[0].tolist()
     assert said == pytest.approx(dict(zip(DATA.classes, expected, strict=True)), abs=1e-6)
+
+
+def test_the_lines_of_a_support_vector_machine_predict_from_the_sound(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    p = descriptors.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
+    rng = np.random.default_rng(0)
+    clip_ids = tuple(f"c{n}" for n in range(4))
+    sounds = [rng.normal(0, 3000, 16000) * np.linspace(n % 2, 1, 16000) for n in range(4)]
+    for clip_id, sound in zip(clip_ids, sounds, strict=True):
+        soundfile.write(tmp_path / f"{clip_id}.wav", sound.astype(np.int16), 16000)
+    x, _ = svm.inputs(*clips.read(tmp_path, clip_ids, DATA), p, rate_hz=16000)
+    listed = pd.DataFrame({"clip_id": clip_ids, "label": 2 * DATA.classes, "fold": 0, "times": 1, "weight": 1.0})
+    model = svm.svm(vectors.Vectors(clip_ids, {"all": x.numpy()}), listed, svm.Params(penalty=1), classes=DATA.classes)
+    files.write_json(DATA.model_dump() | {"model": "svm", "features": p.model_dump()}, tmp_path / "model.json")
+    save_file(model.state_dict(), tmp_path / "test.safetensors")
+    exec(snippet("svm", "test", "c1", folder=tmp_path, audio=tmp_path), {})  # noqa: S102 - our own lines
+    said = json.loads(capsys.readouterr().out.replace("'", '"'))
+    assert list(said.values()) == pytest.approx(svm.predict(model, x.numpy())[1].tolist(), abs=1e-9)
+    assert said["safe"] > 0.6
 
 
 def test_a_strange_model_has_no_lines() -> None:

@@ -1,0 +1,166 @@
+"""Train a support vector machine on the clips' vectors, and predict with it."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors.torch import load_file, save
+from sklearn.metrics.pairwise import manhattan_distances
+from sklearn.svm import SVC
+from torch import Tensor, nn
+
+from curation import descriptors, files, params, tables, vectors
+from curation.audio import FULL_SCALE
+from training import rounds
+from training.scoring import Floats, Integers, calibrate, width
+
+UNCALIBRATED = 1.0  # steepness where no fold of the training part can be judged by the others
+
+
+class Params(params.Section):
+    """Section `svm` of params.yaml."""
+
+    penalty: float = Field(gt=0, le=1000)  # C of the machine: the lower, the less it trusts a single label
+
+
+class SVM(nn.Module):
+    """A machine a class against the rest, on the Laplacian kernel of standardised vectors; all it needs are tensors."""
+
+    mean: Tensor  # of each dimension of a vector, over the clips that were learned from
+    scale: Tensor  # what makes a point of its distance to the mean
+    support: Tensor  # the points that decide, float32 of shape (points, dimensions)
+    coefficients: Tensor  # how much each speaks for each class, shape (points, classes)
+    intercept: Tensor  # of each class
+    width: Tensor  # of the kernel
+    steepness: Tensor  # from decisions to logits
+
+    def __init__(self, **tensors: Tensor) -> None:
+        super().__init__()
+        for name in SVM.__annotations__:
+            self.register_buffer(name, tensors[name])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, float64 of shape (clips, classes), of vectors of shape (clips, dimensions)."""
+        points = ((x - self.mean) / self.scale).float().double()
+        similarity = torch.exp(-torch.cdist(points, self.support.double(), p=1) / self.width)
+        return self.steepness * (similarity @ self.coefficients + self.intercept)
+
+
+def svm(x: vectors.Vectors, rows: pd.DataFrame, p: Params, *, classes: tuple[str, ...]) -> SVM:
+    """Return the machine that has learned from some clips.
+
+    A clip counts as often as the training list says, times its weight; in each machine both sides weigh the same. How
+    far decisions are to be trusted is told by machines of all folds but one, on that one: a single number.
+
+    Args:
+        x: vectors of these clips, and of others.
+        rows: `clip_id`, `label`, `fold`, `times` and `weight` of the clips to learn from.
+        p: parameters.
+        classes: names of the columns of what it says, each with a clip or more.
+    """
+    mean, scale = x.standard(rows["clip_id"])
+    points = ((x.rows(rows["clip_id"]) - mean) / scale).astype(np.float32)
+    distances = manhattan_distances(points)
+    similarity = np.exp(-distances / width(distances))
+    truth = pd.Index(classes).get_indexer(pd.Index(rows["label"]))
+    weights = (rows["times"] * rows["weight"]).to_numpy(np.float64)
+    coefficients, intercept = machines(similarity, truth, weights, p.penalty)
+    deciding = np.flatnonzero(coefficients.any(axis=1))
+    return SVM(
+        mean=torch.from_numpy(mean),
+        scale=torch.from_numpy(scale),
+        support=torch.from_numpy(points[deciding]),
+        coefficients=torch.from_numpy(coefficients[deciding]),
+        intercept=torch.from_numpy(intercept),
+        width=torch.tensor(width(distances), dtype=torch.float64),
+        steepness=torch.tensor(
+            steepness(similarity, truth, weights, rows["fold"].to_numpy(), p.penalty), dtype=torch.float64
+        ),
+    )
+
+
+def machines(similarity: Floats, truth: Integers, weights: Floats, penalty: float) -> tuple[Floats, Floats]:
+    """Return how much each clip speaks for each class, shape (clips, classes), and the intercepts.
+
+    Args:
+        similarity: kernel of the clips to learn from, shape (clips, clips).
+        truth: number of each clip's class; none is missing.
+        weights: how much each clip counts: 2 is to be there twice.
+        penalty: C of a clip of weight 1, where the sides are even.
+    """
+    count = int(truth.max()) + 1
+    coefficients, intercept = np.zeros((len(truth), count)), np.zeros(count)
+    for number in range(count):
+        own = truth == number
+        even = weights / np.where(own, weights[own].sum(), weights[~own].sum()) * weights.sum() / 2
+        machine = SVC(C=penalty, kernel="precomputed").fit(similarity, own, sample_weight=even)
+        coefficients[machine.support_, number] = machine.dual_coef_[0]
+        intercept[number] = machine.intercept_[0]
+    return coefficients, intercept
+
+
+def steepness(similarity: Floats, truth: Integers, weights: Floats, fold: Integers, penalty: float) -> float:
+    """Return the factor that makes logits of decisions, by what the machines of the other folds say of each fold."""
+    said, known = [], []
+    for number in np.unique(fold):
+        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        if len(np.unique(truth[inside])) > truth.max():
+            coefficients, intercept = machines(
+                similarity[np.ix_(inside, inside)], truth[inside], weights[inside], penalty
+            )
+            said.append(similarity[np.ix_(outside, inside)] @ coefficients + intercept)
+            known.append(truth[outside])
+    return calibrate(np.concatenate(said), np.concatenate(known)) if said else UNCALIBRATED
+
+
+def inputs(samples: Tensor, lengths: Tensor, p: descriptors.Params, *, rate_hz: int) -> tuple[Tensor, Tensor]:
+    """Return the vectors of clips, shape (clips, dimensions), and that all of each is to be read."""
+    sounds = zip(samples.numpy(), lengths.tolist(), strict=True)
+    blocks = (descriptors.features(row[:n].astype(np.float32) / FULL_SCALE, p, rate_hz=rate_hz) for row, n in sounds)
+    x = torch.from_numpy(np.stack([np.concatenate([*of.values()]) for of in blocks]))
+    return x, torch.full((len(x),), x.shape[1])
+
+
+def predict(model: SVM, x: NDArray[np.float32]) -> Floats:
+    """Return the probabilities of the classes, shape (clips, classes), of vectors of shape (clips, dimensions)."""
+    with torch.inference_mode():
+        found: Floats = model(torch.from_numpy(x)).softmax(dim=1).numpy()
+        return found
+
+
+def load(folder: Path, name: str) -> SVM:
+    """Return the model of round `name` from the folder that `main` wrote, ready to predict."""
+    return SVM(**load_file(folder / f"{name}.safetensors")).eval()
+
+
+@click.command()
+@click.option("--train", type=click.Path(path_type=Path), required=True, help="The training list.")
+@click.option("--folds", type=click.Path(path_type=Path), required=True, help="The fold of each clip.")
+@click.option("--features", "described", type=click.Path(path_type=Path), required=True, help="The clips' vectors.")
+@click.option("--models", type=click.Path(path_type=Path), required=True, help="Where the machines go.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the predictions go.")
+def main(train: Path, folds: Path, described: Path, models: Path, out: Path) -> None:
+    """Train the machine in rounds and write what each predicts for the clips it has not seen."""
+    data, p, x = params.Data.load("data"), Params.load("svm"), vectors.read(described)
+    rows = rounds.listing(tables.read(train, tables.TRAIN), tables.read(folds, tables.FOLDS))
+    tables.check_labels(rows["label"], data.classes, train)
+    turns = rounds.rounds(rows, data.classes, validate=False)
+    predictions = []
+    for turn in turns:
+        model = svm(x, rows.iloc[np.unique(turn.draws)], p, classes=data.classes)
+        with files.replacing(models / f"{turn.name}.safetensors") as temporary:
+            temporary.write_bytes(save(model.state_dict()))
+        said = predict(model, x.rows(rows["clip_id"].iloc[turn.held_out.numpy()]))
+        predictions.append(rounds.table(rows["clip_id"], turn, said, data.classes))
+    about = {"model": "svm", "features": descriptors.Params.load("features").model_dump()}
+    files.write_json(data.model_dump() | about | {"rounds": [turn.name for turn in turns]}, models / "model.json")
+    tables.write(pd.concat(predictions), out, tables.PREDICTIONS)
+    click.echo(f"svm: {(rows['times'] > 0).sum()} clips learned from, in {len(turns)} rounds")
+
+
+if __name__ == "__main__":
+    main()
