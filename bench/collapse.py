@@ -198,7 +198,7 @@ def _model(about: params.Data, resolution: mel.Params, model: str, p: Any) -> tu
     if model == "lite_cnn":
         return (
             lambda: lite_cnn.LiteCNN(resolution.bands, p.channels, len(CLASSES), p.dropout),
-            lambda x, n, rng: lite_cnn.vary(x, n, rng, p.augment, hop_s=resolution.hop_s),
+            lambda x, n, rng: lite_cnn.vary(x, n, rng, p.augment, resolution=resolution),
         )
     return (
         lambda: wav2vec2.build(p, resolution, about),

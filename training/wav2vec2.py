@@ -1,11 +1,12 @@
 """Train a Wav2Vec 2.0 classifier on the waveform, from scratch or from pretrained weights, and predict with it."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 import click
 import numpy as np
@@ -27,12 +28,23 @@ NEW_VIEWS = (
 )
 
 
+Decay: TypeAlias = Annotated[float, Field(gt=0, le=10)]
+Mp3: TypeAlias = Annotated[int, Field(ge=32, le=64)]  # what MP3 has at any sample rate
+Opus: TypeAlias = Annotated[int, Field(ge=6, le=128)]
+
+
 class Augment(params.Section):
-    """Key `augment`: how the training clips are varied."""
+    """Key `augment`: how the training clips are varied; 0 or null leaves a step out."""
 
     crop_s: float = Field(gt=0)  # length of a training view
-    speed: float = Field(ge=0, lt=1)  # largest change of tempo and pitch, as a share
-    snr_db: tuple[float, float] | None  # least and most distance to the noise that is added; null: none
+    speed: float = Field(ge=0, lt=1)  # largest change of tempo and pitch together, as a share
+    tempo: float = Field(ge=0, le=0.5)  # of tempo alone
+    pitch: float = Field(ge=0, le=0.5)  # of pitch alone
+    reverberation_s: tuple[Decay, Decay] | None  # least and most time until the tail of a room has died by 60 dB
+    snr_db: tuple[float, float] | None  # least and most distance to the noise that is added
+    mp3_kbps: tuple[Mp3, Mp3] | None  # least and most bitrate
+    opus_kbps: tuple[Opus, Opus] | None
+    gain_db: float = Field(ge=0, le=60)  # largest change of level
 
 
 class Params(fit.Recipe):
@@ -87,14 +99,23 @@ def prepare(
 
 
 def vary(x: Tensor, lengths: Tensor, rng: np.random.Generator, p: Augment | None, *, rate_hz: int) -> Tensor:
-    """Return a training view of each waveform, shape (clips, crop): another start, speed and noise.
+    """Return a training view of each waveform, shape (clips, crop): another start, pitch, room, noise, codec, level.
 
     Without `p` the view is the clip as it is; of what frozen layers say there is no other view.
     """
     if p is None:
         return augment.repeat(x, lengths, x.shape[-1])
-    x = augment.crop(x, lengths, round(p.crop_s * rate_hz), speed=p.speed, rng=rng)
-    return x if p.snr_db is None else augment.add_noise(x, snr_db=p.snr_db, rng=rng)
+    n = round(p.crop_s * rate_hz)
+    x = augment.crop(x, lengths, math.ceil(n * (1 + p.tempo)), speed=p.speed, rng=rng)
+    if p.tempo or p.pitch:
+        x = augment.stretch(x, n, tempo=p.tempo, pitch=p.pitch, rng=rng)
+    if p.reverberation_s:
+        x = augment.reverberate(x, decay_s=p.reverberation_s, rate_hz=rate_hz, rng=rng)
+    if p.snr_db:
+        x = augment.add_noise(x, snr_db=p.snr_db, rng=rng)
+    if kbps := {codec: rates for codec, rates in (("mp3", p.mp3_kbps), ("opus", p.opus_kbps)) if rates}:
+        x = augment.coded(x, kbps=kbps, rate_hz=rate_hz, rng=rng)
+    return augment.gain(x, gain_db=p.gain_db, rng=rng) if p.gain_db else x
 
 
 def start(p: Params, resolution: mel.Params, data: params.Data) -> tuple[Wav2Vec2Model, dict[str, files.Json]]:
