@@ -13,7 +13,8 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from curation import params
-from training import augment, fit, mel, recipes, train
+from training import augment, mel, recipes, train
+from training.recipe import Recipe
 
 DILATIONS = tuple(itertools.product((1, 2, 4, 8), (1, 2, 4, 8)))  # of the patterns, in bands and in frames
 KERNELS = 8  # patterns of each dilation
@@ -36,7 +37,7 @@ class Augment(params.Section):
     mask_s: float = Field(ge=0)  # longest hidden time
 
 
-class Params(fit.Recipe):
+class Params(Recipe):
     """Section `lite_cnn` of params.yaml."""
 
     channels: tuple[int, ...] = Field(min_length=1)  # of each convolution; each halves bands and frames

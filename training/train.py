@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from curation import files, params, tables
 from training import checkpoints, clips, fit, rounds
+from training.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., None])
 OPTIONS = {
@@ -52,7 +53,7 @@ def options(command: Command) -> Command:
 def train(
     paths: Paths,
     data: params.Data,
-    p: fit.Recipe,
+    p: Recipe,
     *,
     inputs: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     build: Callable[[], nn.Module],
@@ -96,7 +97,7 @@ def _digest(x: Tensor) -> str:
 def _round(
     turn: rounds.Round,
     held: clips.Clips,
-    p: fit.Recipe,
+    p: Recipe,
     paths: Paths,
     build: Callable[[], nn.Module],
     vary: fit.Vary,

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from curation import params, spectrogram, webpage
 from curation.audio import Samples
-from training import clips, explanation, fit, heard, lite_cnn, mel, overlay, recipes, wav2vec2
+from training import clips, explanation, heard, lite_cnn, mel, overlay, recipes, wav2vec2
+from training.recipe import Recipe
 
 PAGE = Path(__file__).parent / "views_page"
 VIEWS = 4  # of each clip and model
@@ -92,7 +93,7 @@ def steps(p: Augment) -> dict[str, Augment]:
     }
 
 
-def _rng(p: fit.Recipe) -> np.random.Generator:
+def _rng(p: Recipe) -> np.random.Generator:
     return np.random.default_rng(p.seed)
 
 

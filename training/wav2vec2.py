@@ -18,9 +18,10 @@ from torch import Tensor
 from torchaudio.models import Wav2Vec2Model
 
 from curation import files, params
-from training import augment, checkpoints, encoders, fit, frozen, mel, recipes, train
+from training import augment, checkpoints, encoders, frozen, mel, recipes, train
 from training.classifier import Wav2Vec2
 from training.encoders import SCRATCH, Scratch
+from training.recipe import Recipe
 
 NEW_VIEWS = (
     "wav2vec2: `augment` lets the frozen layers hear something new in every epoch, so they are computed every time. "
@@ -47,7 +48,7 @@ class Augment(params.Section):
     gain_db: float = Field(ge=0, le=60)  # largest change of level
 
 
-class Params(fit.Recipe):
+class Params(Recipe):
     """Section `wav2vec2` of params.yaml."""
 
     weights: str  # `scratch`, a bundle of torchaudio.pipelines, or a folder with config.json and model.safetensors
