@@ -156,6 +156,7 @@ def main(**paths: Path) -> None:
         build=lambda: LiteCNN(resolution.bands, p.channels, len(data.classes), p.dropout),
         vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, resolution=resolution),
         card={"model": "lite_cnn", "channels": p.channels, "mel": resolution.model_dump()},
+        view_s=p.augment.crop_s,
     )
 
 

@@ -2,9 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -149,46 +147,25 @@ def load(folder: Path, name: str) -> Wav2Vec2:
     return model.eval()
 
 
-@contextmanager
-def memory(p: Params, data: params.Data) -> Iterator[None]:
-    """Turn a lack of memory into advice.
-
-    Raises:
-        click.ClickException: memory ran out.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        said = str(error).splitlines()[0] if str(error) else ""
-        killed = isinstance(error, BrokenExecutor)  # a worker; the kernel ends who takes too much
-        if not (killed or isinstance(error, torch.OutOfMemoryError) or ("alloc" in said and "memory" in said)):
-            raise
-        view_s = p.augment.crop_s if p.augment else data.clip_s
-        raise click.ClickException(
-            f"{'A worker was ended, most likely because memory' if killed else 'Memory'} ran out with batches of "
-            f"{p.batch_clips} clips of {view_s:g} s ({said[:200]}). In section `wav2vec2` of params.yaml lower "
-            "`batch_clips` or `augment.crop_s`, set `gradient_checkpointing: true`, or free fewer `unfrozen_layers`."
-        ) from error
-
-
 @click.command()
 @train.options
 def main(**paths: Path) -> None:
     """Train Wav2Vec 2.0 in rounds and write what each predicts for the clips it has not seen."""
     data, resolution, p = params.Data.load("data"), mel.Params.load("mel"), recipes.load(Params, "wav2vec2")
     _, known = start(p, resolution, data)
-    with memory(p, data):
-        train.train(
-            train.Paths(**paths),
-            data,
-            p,
-            inputs=lambda samples, lengths: prepare(
-                samples, lengths, p, lambda: build(p, resolution, data), paths["checkpoint"]
-            ),
-            build=lambda: build(p, resolution, data),
-            vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, rate_hz=data.rate_hz),
-            card={"model": "wav2vec2", "weights": p.weights, **known},
-        )
+    train.train(
+        train.Paths(**paths),
+        data,
+        p,
+        inputs=lambda samples, lengths: prepare(
+            samples, lengths, p, lambda: build(p, resolution, data), paths["checkpoint"]
+        ),
+        build=lambda: build(p, resolution, data),
+        vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, rate_hz=data.rate_hz),
+        card={"model": "wav2vec2", "weights": p.weights, **known},
+        view_s=p.augment.crop_s if p.augment else data.clip_s,
+        spare=", set `gradient_checkpointing: true`, or free fewer `unfrozen_layers`",
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import joblib
 import numpy as np
@@ -156,6 +157,16 @@ def test_each_augmentation_is_off_until_asked_for_and_drawn_by_the_generator(cha
     ]
     assert all(view in x.flatten() for view in views[0].flatten()[:20])
     assert [torch.equal(views[1], view) for view in views] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(("module", "name"), [(lite_cnn, "vary"), (mel, "log_mel"), (clips, "_read")])
+def test_a_lack_of_memory_gets_advice_wherever_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    monkeypatch.setattr(module, name, tones.out_of_memory)
+    result = tones.refused(tmp_path, monkeypatch, lite_cnn.main, {"lite_cnn": SECTION})
+    assert "Memory ran out with batches of 6 clips of 0.5 s, and 18 clips kept, 0.00029 GB as samples" in result.output
+    assert "In section `lite_cnn` of params.yaml lower `batch_clips` or `augment.crop_s`;" in result.output
 
 
 def test_a_recipe_of_params_yaml_makes_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
