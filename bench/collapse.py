@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from curation import balance, collapse, files, ingest, params, tables
 from training import clips, encoders, fit, lite_cnn, mel, recipes, rounds, wav2vec2
+from training.recipe import Recipe
 
 Changes: TypeAlias = Mapping[str, Any]
 ESC10 = Path(__file__).parents[2] / "shared/data/esc10"
@@ -121,11 +122,11 @@ class Corpus:
         save_file(encoder.state_dict(), self.encoder / encoders.WEIGHTS)
 
 
-def settings(model: str, changes: Changes) -> fit.Recipe:
+def settings(model: str, changes: Changes) -> Recipe:
     """Return the section of `model` with these changes."""
     known = MODELS[model].Params.load(model).model_dump()
     kept = {key: value for key, value in changes.items() if key in known}
-    found: fit.Recipe = MODELS[model].Params.model_validate(recipes.changed(known, kept))
+    found: Recipe = MODELS[model].Params.model_validate(recipes.changed(known, kept))
     return found
 
 
@@ -147,7 +148,7 @@ def listing(
 
 
 def probabilities(
-    corpus: Corpus, model: str, p: fit.Recipe, rows: pd.DataFrame, folder: Path, changes: Changes
+    corpus: Corpus, model: str, p: Recipe, rows: pd.DataFrame, folder: Path, changes: Changes
 ) -> NDArray[np.float64]:
     """Return the out-of-fold probability of each class, shape (clips, classes)."""
     held = clips.Clips(*corpus.inputs[model], *rounds.targets(rows, CLASSES))
@@ -199,7 +200,7 @@ def _model(about: params.Data, resolution: mel.Params, model: str, p: Any) -> tu
     if model == "lite_cnn":
         return (
             lambda: lite_cnn.LiteCNN(resolution.bands, p.channels, len(CLASSES), p.dropout),
-            lambda x, n, rng: lite_cnn.vary(x, n, rng, p.augment, hop_s=resolution.hop_s),
+            lambda x, n, rng: lite_cnn.vary(x, n, rng, p.augment, resolution=resolution),
         )
     return (
         lambda: wav2vec2.build(p, resolution, about),

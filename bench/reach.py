@@ -56,7 +56,7 @@ def _round(held: clips.Clips, turn: rounds.Round, p: lite_cnn.Params, resolution
             held,
             turn,
             p,
-            vary=lambda x, lengths, rng: lite_cnn.vary(x, lengths, rng, p.augment, hop_s=resolution.hop_s),
+            vary=lambda x, lengths, rng: lite_cnn.vary(x, lengths, rng, p.augment, resolution=resolution),
             live=Path(own) / "live",
             checkpoint=Path(own) / "checkpoint.pt",
             key="bench",

@@ -1,12 +1,16 @@
 """A set of clips in which a class is a tone: a small project that a model can learn in seconds."""
 
 from pathlib import Path
+from typing import NoReturn
 
+import click
 import numpy as np
 import pandas as pd
+import pytest
 import rows
 import soundfile
 import yaml
+from click.testing import CliRunner, Result
 
 from curation import tables
 
@@ -63,3 +67,19 @@ def predicted(path: Path) -> pd.Series:
     """Return the most probable label of each clip in a table of predictions."""
     wide = tables.read(path, tables.PREDICTIONS).pivot_table(index="clip_id", columns="label", values="probability")
     return wide.idxmax(axis="columns")
+
+
+def out_of_memory(*_: object, **__: object) -> NoReturn:
+    """Take more than there is."""
+    np.empty(2**60, np.uint8)
+    raise AssertionError("so much memory there cannot be")
+
+
+def refused(folder: Path, monkeypatch: pytest.MonkeyPatch, main: click.Command, sections: dict[str, dict]) -> Result:
+    """Return the one line that a training in one process ends with."""
+    write(folder / "p", sections=sections)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # a worker would not be faulty
+    monkeypatch.chdir(folder / "p")
+    result = CliRunner().invoke(main, ARGUMENTS)
+    assert (result.exit_code, result.stderr.splitlines()[-1][:7]) == (1, "Error: ")
+    return result

@@ -1,8 +1,16 @@
-"""Vary the training clips: start, speed, noise, masks, mixtures. All draws come from the generator given."""
+"""Vary the training clips: start, speed, pitch, room, noise, codec, masks. All draws come from the generator given."""
 
+from collections.abc import Callable, Iterable, Mapping
+
+import librosa
 import numpy as np
 import torch
 from torch import Tensor
+
+from curation.audio import Samples
+from training import degrade
+
+PEAK = 0.5  # of a waveform that goes through a codec, so that nothing clips on the way
 
 
 def repeat(x: Tensor, lengths: Tensor, n: int) -> Tensor:
@@ -40,12 +48,82 @@ def crop(x: Tensor, lengths: Tensor, n: int, *, speed: float, rng: np.random.Gen
     return torch.lerp(_at(x, before), _at(x, after), share)
 
 
+def stretch(samples: Tensor, n: int, *, tempo: float, pitch: float, rng: np.random.Generator) -> Tensor:
+    """Return `n` samples of each waveform, played faster or slower at its pitch, and higher or lower at its tempo.
+
+    A phase vocoder changes the tempo, and reading on at another rate both.
+
+    Args:
+        samples: of shape (clips, time), at least `n` * (1 + `tempo`) of them.
+        n: length of the result.
+        tempo: the largest change of tempo: each clip's factor is drawn evenly from 1 - `tempo` to 1 + `tempo`.
+        pitch: the same of the frequencies.
+        rng: source of the draws.
+    """
+    tempos, pitches = (rng.uniform(1 - most, 1 + most, len(samples)) for most in (tempo, pitch))
+
+    def change(sound: Samples, faster: float, higher: float) -> Samples:
+        read = sound[: round(n * faster)]
+        longer = librosa.effects.time_stretch(read, rate=faster / higher)
+        return librosa.util.fix_length(librosa.resample(longer, orig_sr=higher, target_sr=1), size=n)
+
+    return _each(samples, change, tempos, pitches)
+
+
+def reverberate(samples: Tensor, *, decay_s: tuple[float, float], rate_hz: int, rng: np.random.Generator) -> Tensor:
+    """Return each waveform, shape (clips, time), in a room that dies by 60 dB in a time drawn from `decay_s`."""
+    rooms = rng.uniform(*decay_s, len(samples))
+    return _each(
+        samples, lambda sound, drawn_s: degrade.reverberant(sound, decay_s=drawn_s, rate_hz=rate_hz, rng=rng), rooms
+    )
+
+
+def coded(samples: Tensor, *, kbps: Mapping[str, tuple[int, int]], rate_hz: int, rng: np.random.Generator) -> Tensor:
+    """Return each waveform, shape (clips, time), after a round trip through one of the codecs, as loud as it was.
+
+    Args:
+        samples: of any level.
+        kbps: least and most bitrate by codec, one of `degrade.ENCODERS`; each is as likely.
+        rate_hz: sample rate.
+        rng: source of the draws.
+    """
+    codecs = rng.choice(list(kbps), len(samples))
+    bitrates = [int(rng.integers(*kbps[codec], endpoint=True)) for codec in codecs]
+
+    def change(sound: Samples, codec: str, bitrate: float) -> Samples:
+        scale = PEAK / max(np.abs(sound).max(), np.finfo(np.float32).tiny)
+        decoded: Samples = degrade.coded(sound * scale, codec, kbps=bitrate, rate_hz=rate_hz) / scale
+        return decoded
+
+    return _each(samples, change, codecs, bitrates)
+
+
+def gain(samples: Tensor, *, gain_db: float, rng: np.random.Generator) -> Tensor:
+    """Return each waveform, shape (clips, time), at a gain drawn evenly up to `gain_db` either way."""
+    return samples * 10 ** (_even(-gain_db, gain_db, samples, rng)[:, None] / 20)
+
+
 def add_noise(samples: Tensor, *, snr_db: tuple[float, float], rng: np.random.Generator) -> Tensor:
     """Return the samples, shape (clips, time), with white noise at a ratio drawn from `snr_db` for each clip."""
     noise = torch.from_numpy(rng.standard_normal(samples.shape, dtype=np.float32)).to(samples.device)
     ratio_db = _even(*snr_db, samples, rng)
     level = samples.square().mean(dim=1).sqrt() * 10 ** (-ratio_db / 20)
     return samples + level[:, None] * noise
+
+
+def shift_bands(spectra: Tensor, centres_hz: Tensor, *, pitch: float, rng: np.random.Generator) -> Tensor:
+    """Return spectra, shape (clips, bands, frames), of sounds that are higher or lower at the same tempo.
+
+    A frequency f goes to f times the clip's factor, which is drawn evenly from 1 - `pitch` to 1 + `pitch`: that is read
+    from between the bands. What would come from beyond the outermost band is as that band.
+    """
+    factor = _even(1 - pitch, 1 + pitch, spectra, rng)[:, None].cpu().numpy()
+    known = centres_hz.numpy()
+    place = torch.from_numpy(np.interp(known / factor, known, np.arange(len(known))).astype(np.float32))
+    below = place.long().clamp_max(len(known) - 2)
+    share = (place - below).to(spectra.device)[:, :, None]
+    low, high = (spectra.gather(1, (below + step).to(spectra.device)[:, :, None].expand_as(spectra)) for step in (0, 1))
+    return torch.lerp(low, high, share.to(spectra.dtype))
 
 
 def level(spectra: Tensor, *, gain_db: float, tilt_db: float, rng: np.random.Generator) -> Tensor:
@@ -103,6 +181,11 @@ def mixup(
 def _at(x: Tensor, place: Tensor) -> Tensor:
     index = place.view(len(x), *[1] * (x.ndim - 2), -1)
     return x.gather(-1, index.expand(*x.shape[:-1], -1))
+
+
+def _each(x: Tensor, change: Callable[..., Samples], *draws: Iterable[object]) -> Tensor:
+    changed = [change(*row) for row in zip(x.cpu().numpy(), *draws, strict=True)]
+    return torch.from_numpy(np.stack(changed)).to(x.device)
 
 
 def _even(low: float, high: float, x: Tensor, rng: np.random.Generator) -> Tensor:

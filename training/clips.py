@@ -48,7 +48,9 @@ def read(folder: Path, clip_ids: Sequence[str], data: params.Data) -> tuple[Tens
         click.ClickException: a clip is missing or is not as `data` says.
     """
     shown = tqdm(clip_ids, desc="read clips", unit="clip", disable=None, delay=2)
-    samples = np.stack([_read(clip_path(clip_id, folder), data) for clip_id in shown])
+    samples = np.empty((len(clip_ids), round(data.clip_s * data.rate_hz)), np.int16)
+    for row, clip_id in zip(samples, shown, strict=True):
+        row[:] = _read(clip_path(clip_id, folder), data)
     return torch.from_numpy(samples), torch.tensor([sound(row) for row in samples])
 
 

@@ -3,64 +3,27 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 
 import click
 import numpy as np
 import torch
-from dvclive.live import Live
 from lightning_fabric import Fabric
-from pydantic import Field, model_validator
-from scmrepo.exceptions import SCMError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from curation import files, params
-from training import augment, checkpoints, losses, optimizers, sampling
+from training import augment, checkpoints, losses, metrics_log, optimizers, sampling
 from training.clips import Clips
+from training.recipe import Recipe, batches, epochs, learning_rate
 from training.rounds import Round
 
 Vary: TypeAlias = Callable[[Tensor, Tensor, np.random.Generator], Tensor]  # x, lengths, draws: the training views
 Weights: TypeAlias = dict[str, Tensor]
 History: TypeAlias = list[dict[str, float]]  # one row of metrics an epoch
 LOWER_RATE = "Lower `peak_rate` of this model in params.yaml and run again."
-
-
-class Recipe(params.Section):
-    """How a model is trained: the keys that the sections `lite_cnn` and `wav2vec2` of params.yaml share."""
-
-    recipe: str | None  # one of section `recipes`, which changes some of these keys
-    seed: int = Field(ge=0)
-    epochs: int = Field(ge=1)  # passes over the training list, at least
-    min_steps: int = Field(ge=1)  # updates of the weights, at least: a small set gets more epochs
-    patience_epochs: int | None = Field(
-        ge=1
-    )  # stop after so many without a better one; None: there are no validation clips
-    batch_clips: int = Field(ge=2)
-    peak_rate: float = Field(gt=0)  # learning rate at the end of the warm-up
-    warmup_share: float = Field(gt=0, lt=1)  # of all steps
-    weight_decay: float = Field(ge=0)
-    clip_norm: float = Field(gt=0)  # longest gradient
-    loss: losses.Params
-    sampler: sampling.Sampler  # how the training list becomes the batches of an epoch
-    prior_bias: bool  # whether the head's bias starts at the classes' shares of the clips
-    mixup_alpha: float = Field(ge=0)  # of the Beta distribution of the shares; 0: no mixup
-    checkpoint_s: float = Field(ge=0)  # time between two saves of the state; 0: after every epoch
-    precision: Literal["auto", "32-true", "bf16-mixed"]  # auto: bf16-mixed where a GPU has it
-
-    @model_validator(mode="after")
-    def _goes_by_the_shares_once(self) -> Self:
-        by = {"class_beta": self.loss.class_beta, "prior_tau": self.loss.prior_tau, "prior_bias": self.prior_bias}
-        used = [f"`{name}`" for name, value in by.items() if value]
-        if used and self.sampler != "once":
-            raise ValueError(f"{used[0]} goes by how many clips a class has, not draws: it needs `sampler: once`")
-        if len(used) > 1:
-            raise ValueError(f"{' and '.join(used)} each make up for the shares of the classes: choose one")
-        return self
 
 
 def fit(
@@ -112,10 +75,10 @@ def fit(
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
 
-    with _live(live) as log:
+    with metrics_log.log(live) as log:
         bar = tqdm(total=epochs(turn, p), initial=len(history), desc=turn.name, unit="epoch", disable=None)
         for metrics in history:
-            _log(log, metrics)
+            metrics_log.add(log, metrics)
         while not _finished(history, turn, p):
             # learn, validate
             train_loss = learn(fabric, model, optimizer, clips, turn, p, epoch=len(history), vary=vary)
@@ -124,7 +87,7 @@ def fit(
                 metrics |= validate(predict(model, clips, turn.valid, p), clips, turn.valid)
                 _check(metrics["valid_loss"], turn, len(history), optimizer.param_groups[0]["lr"])
             history.append(metrics)
-            _log(log, metrics)
+            metrics_log.add(log, metrics)
             # keep
             if _best_epoch(history) == len(history) - 1:
                 kept = _weights(model)
@@ -212,24 +175,6 @@ def validate(probabilities: Tensor, clips: Clips, rows: Tensor) -> dict[str, flo
     return {"valid_loss": loss.item(), "valid_balanced_accuracy": torch.stack(recalls).mean().item()}
 
 
-def learning_rate(step: int, steps: int, p: Recipe) -> float:
-    """Return the rate of a step: a straight line up to the peak, half a cosine down to nothing."""
-    warmup = p.warmup_share * steps
-    if step < warmup:
-        return p.peak_rate * (step + 1) / (warmup + 1)
-    return p.peak_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
-
-
-def batches(turn: Round, p: Recipe) -> int:
-    """Return the number of batches, all within one clip of the same size, in an epoch."""
-    return -(-len(turn.draws) // p.batch_clips)
-
-
-def epochs(turn: Round, p: Recipe) -> int:
-    """Return the number of epochs: `epochs`, or as many as `min_steps` take."""
-    return max(p.epochs, -(-p.min_steps // batches(turn, p)))
-
-
 def start_at_prior(model: nn.Module, counts: Tensor) -> None:
     """Set the bias of the last linear layer so that an ignorant model predicts the classes' shares.
 
@@ -279,23 +224,3 @@ def _precision(choice: Literal["auto", "32-true", "bf16-mixed"]) -> Literal["32-
     if choice == "auto":
         return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
     return choice
-
-
-@contextmanager
-def _live(folder: Path) -> Iterator[Live]:
-    try:
-        with Live(str(folder), save_dvc_exp=False, dvcyaml=None) as log:
-            yield log
-    except OSError as error:
-        raise files.unwritable(folder, error) from error
-    except SCMError as error:
-        raise click.ClickException(
-            f"DVCLive cannot tell the commit that its metrics belong to ({error}). "
-            "In a new repository, run `git add --all` and `git commit` first, then `dvc repro` again."
-        ) from error
-
-
-def _log(log: Live, metrics: dict[str, float]) -> None:
-    for name, value in metrics.items():
-        log.log_metric(name, value)
-    log.next_step()  # type: ignore[no-untyped-call]

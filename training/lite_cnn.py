@@ -13,7 +13,8 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from curation import params
-from training import augment, fit, mel, recipes, train
+from training import augment, mel, recipes, train
+from training.recipe import Recipe
 
 DILATIONS = tuple(itertools.product((1, 2, 4, 8), (1, 2, 4, 8)))  # of the patterns, in bands and in frames
 KERNELS = 8  # patterns of each dilation
@@ -28,6 +29,7 @@ class Augment(params.Section):
 
     crop_s: float = Field(gt=0)  # length of a training view
     speed: float = Field(ge=0, lt=1)  # largest change of tempo, as a share
+    pitch: float = Field(ge=0, lt=1)  # largest change of pitch, as a share
     gain_db: float = Field(ge=0)  # largest change of level
     tilt_db: float = Field(ge=0)  # largest change of the highest band, and the other way of the lowest
     snr_db: tuple[float, float] | None  # least and most distance to the noise that is added; null: none
@@ -35,7 +37,7 @@ class Augment(params.Section):
     mask_s: float = Field(ge=0)  # longest hidden time
 
 
-class Params(fit.Recipe):
+class Params(Recipe):
     """Section `lite_cnn` of params.yaml."""
 
     channels: tuple[int, ...] = Field(min_length=1)  # of each convolution; each halves bands and frames
@@ -121,14 +123,16 @@ def inputs(samples: Tensor, lengths: Tensor, p: mel.Params, *, rate_hz: int) -> 
     return mel.log_mel(samples, p, rate_hz=rate_hz), mel.frames(lengths, p, rate_hz=rate_hz)
 
 
-def vary(x: Tensor, lengths: Tensor, rng: np.random.Generator, p: Augment, *, hop_s: float) -> Tensor:
+def vary(x: Tensor, lengths: Tensor, rng: np.random.Generator, p: Augment, *, resolution: mel.Params) -> Tensor:
     """Return a training view of each spectrogram, shape (clips, bands, crop): another start, tempo, sound, masks."""
-    x = augment.crop(x, lengths, round(p.crop_s / hop_s), speed=p.speed, rng=rng)
+    x = augment.crop(x, lengths, round(p.crop_s / resolution.hop_s), speed=p.speed, rng=rng)
+    if p.pitch:
+        x = augment.shift_bands(x, mel.centres_hz(resolution), pitch=p.pitch, rng=rng)
     if p.snr_db is not None:
         x = augment.add_noise_power(x, snr_db=p.snr_db, rng=rng)
     if p.gain_db or p.tilt_db:
         x = augment.level(x, gain_db=p.gain_db, tilt_db=p.tilt_db, rng=rng)
-    return augment.spec_augment(x, bands=p.mask_bands, frames=round(p.mask_s / hop_s), rng=rng)
+    return augment.spec_augment(x, bands=p.mask_bands, frames=round(p.mask_s / resolution.hop_s), rng=rng)
 
 
 def load(folder: Path, name: str) -> LiteCNN:
@@ -150,8 +154,9 @@ def main(**paths: Path) -> None:
         p,
         inputs=lambda samples, lengths: inputs(samples, lengths, resolution, rate_hz=data.rate_hz),
         build=lambda: LiteCNN(resolution.bands, p.channels, len(data.classes), p.dropout),
-        vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, hop_s=resolution.hop_s),
+        vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, resolution=resolution),
         card={"model": "lite_cnn", "channels": p.channels, "mel": resolution.model_dump()},
+        view_s=p.augment.crop_s,
     )
 
 

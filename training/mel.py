@@ -66,6 +66,11 @@ def log_mel(samples: Tensor, p: Params, *, rate_hz: int) -> Tensor:
     return 10 * power.clamp_min(10 ** (FLOOR_DB / 10)).log10()
 
 
+def centres_hz(p: Params) -> Tensor:
+    """Return the centre frequencies of the bands."""
+    return torch.from_numpy(librosa.mel_frequencies(p.bands + 2, fmin=p.min_hz, fmax=p.max_hz)[1:-1])
+
+
 def hop(p: Params, *, rate_hz: int) -> int:
     """Return the number of samples from one frame to the next."""
     return round(p.hop_s * rate_hz)

@@ -7,9 +7,9 @@ import click
 from pydantic import ConfigDict, ValidationError
 
 from curation import params
-from training import fit
+from training.recipe import Recipe
 
-P = TypeVar("P", bound=fit.Recipe)
+P = TypeVar("P", bound=Recipe)
 Values: TypeAlias = dict[str, Any]
 
 

@@ -8,7 +8,6 @@ import secrets
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,12 +49,15 @@ class Puller:
         while self._hinted.wait():
             time.sleep(QUIET_S)
             self._hinted.clear()
-            try:
-                click.echo(f"pull: {self._pull_once()}", err=True)
-            except click.ClickException as error:
-                click.echo(f"serve: not pulled: {error.message}", err=True)
-            except Exception:
-                traceback.print_exc()  # the next hint finds this thread alive
+            pull = threading.Thread(target=self._pull, daemon=True)  # a fault of ours ends it alone, with a traceback
+            pull.start()
+            pull.join()
+
+    def _pull(self) -> None:
+        try:
+            click.echo(f"pull: {self._pull_once()}", err=True)
+        except (click.ClickException, OSError) as error:
+            click.echo(f"serve: not pulled: {error}", err=True)
 
 
 def read_token(path: Path) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Train the rounds of one model and write what they give: the shell that the models share."""
 
+import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,7 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from curation import files, params, tables
-from training import checkpoints, clips, fit, rounds
+from training import checkpoints, clips, fit, memory, rounds
+from training.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., None])
 OPTIONS = {
@@ -52,12 +54,14 @@ def options(command: Command) -> Command:
 def train(
     paths: Paths,
     data: params.Data,
-    p: fit.Recipe,
+    p: Recipe,
     *,
     inputs: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     build: Callable[[], nn.Module],
     vary: fit.Vary,
     card: Mapping[str, files.Json],
+    view_s: float,
+    spare: str = "",
 ) -> None:
     """Train every round; write its weights, its metrics and, out of sample, the predictions of its held-out clips.
 
@@ -70,11 +74,26 @@ def train(
         build: makes the model.
         vary: makes the training views of a batch.
         card: what else one must know to build the model again.
+        view_s: length of a training view.
+        spare: what else saves memory, for a message.
+
+    Raises:
+        click.ClickException: the tables disagree, a clip is not as `data` says, training fails, or memory runs out.
     """
     rows = rounds.listing(tables.read(paths.train, tables.TRAIN), tables.read(paths.folds, tables.FOLDS))
     tables.check_labels(rows["label"], data.classes, paths.train)
     turns = rounds.rounds(rows, data.classes, validate=p.patience_epochs is not None)
-    x, lengths = inputs(*clips.read(paths.audio, rows["clip_id"].tolist(), data))
+    enough = functools.partial(
+        memory.enough,
+        str(card["model"]),
+        clips=len(rows),
+        samples=round(data.clip_s * data.rate_hz),
+        batch_clips=p.batch_clips,
+        view_s=view_s,
+        more=spare,
+    )
+    with enough():
+        x, lengths = inputs(*clips.read(paths.audio, rows["clip_id"].tolist(), data))
     held = clips.Clips(x, lengths, *rounds.targets(rows, data.classes))
     described = {"rate_hz": data.rate_hz, "clip_s": data.clip_s, "classes": data.classes, **card}
     key = checkpoints.key(paths.train, paths.folds, recipe=p.model_dump(mode="json"), model=described, heard=_digest(x))
@@ -82,7 +101,8 @@ def train(
     here = Paths(**{name: path.absolute() for name, path in vars(paths).items()})  # a worker may stand elsewhere
     workers = 1 if torch.cuda.is_available() else min(len(turns), joblib.cpu_count())
     task = joblib.delayed(_round)
-    predicted = joblib.Parallel(workers)(task(turn, held, p, here, build, vary, key) for turn in turns)
+    with enough():
+        predicted = joblib.Parallel(workers)(task(turn, held, p, here, build, vary, key) for turn in turns)
     predictions = [
         rounds.table(rows["clip_id"], turn, said.double().numpy(), data.classes)
         for turn, said in zip(turns, predicted, strict=True)
@@ -99,7 +119,7 @@ def _digest(x: Tensor) -> str:
 def _round(
     turn: rounds.Round,
     held: clips.Clips,
-    p: fit.Recipe,
+    p: Recipe,
     paths: Paths,
     build: Callable[[], nn.Module],
     vary: fit.Vary,

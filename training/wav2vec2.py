@@ -1,11 +1,10 @@
 """Train a Wav2Vec 2.0 classifier on the waveform, from scratch or from pretrained weights, and predict with it."""
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 import click
 import numpy as np
@@ -17,9 +16,10 @@ from torch import Tensor
 from torchaudio.models import Wav2Vec2Model
 
 from curation import files, params
-from training import augment, checkpoints, encoders, fit, frozen, mel, recipes, train
+from training import augment, checkpoints, encoders, frozen, mel, recipes, train
 from training.classifier import Wav2Vec2
 from training.encoders import SCRATCH, Scratch
+from training.recipe import Recipe
 
 NEW_VIEWS = (
     "wav2vec2: `augment` lets the frozen layers hear something new in every epoch, so they are computed every time. "
@@ -27,15 +27,26 @@ NEW_VIEWS = (
 )
 
 
+Decay: TypeAlias = Annotated[float, Field(gt=0, le=10)]
+Mp3: TypeAlias = Annotated[int, Field(ge=32, le=64)]  # what MP3 has at any sample rate
+Opus: TypeAlias = Annotated[int, Field(ge=6, le=128)]
+
+
 class Augment(params.Section):
-    """Key `augment`: how the training clips are varied."""
+    """Key `augment`: how the training clips are varied; 0 or null leaves a step out."""
 
     crop_s: float = Field(gt=0)  # length of a training view
-    speed: float = Field(ge=0, lt=1)  # largest change of tempo and pitch, as a share
-    snr_db: tuple[float, float] | None  # least and most distance to the noise that is added; null: none
+    speed: float = Field(ge=0, lt=1)  # largest change of tempo and pitch together, as a share
+    tempo: float = Field(ge=0, le=0.5)  # of tempo alone
+    pitch: float = Field(ge=0, le=0.5)  # of pitch alone
+    reverberation_s: tuple[Decay, Decay] | None  # least and most time until the tail of a room has died by 60 dB
+    snr_db: tuple[float, float] | None  # least and most distance to the noise that is added
+    mp3_kbps: tuple[Mp3, Mp3] | None  # least and most bitrate
+    opus_kbps: tuple[Opus, Opus] | None
+    gain_db: float = Field(ge=0, le=60)  # largest change of level
 
 
-class Params(fit.Recipe):
+class Params(Recipe):
     """Section `wav2vec2` of params.yaml."""
 
     weights: str  # `scratch`, a bundle of torchaudio.pipelines, or a folder with config.json and model.safetensors
@@ -87,14 +98,23 @@ def prepare(
 
 
 def vary(x: Tensor, lengths: Tensor, rng: np.random.Generator, p: Augment | None, *, rate_hz: int) -> Tensor:
-    """Return a training view of each waveform, shape (clips, crop): another start, speed and noise.
+    """Return a training view of each waveform, shape (clips, crop): another start, pitch, room, noise, codec, level.
 
     Without `p` the view is the clip as it is; of what frozen layers say there is no other view.
     """
     if p is None:
         return augment.repeat(x, lengths, x.shape[-1])
-    x = augment.crop(x, lengths, round(p.crop_s * rate_hz), speed=p.speed, rng=rng)
-    return x if p.snr_db is None else augment.add_noise(x, snr_db=p.snr_db, rng=rng)
+    n = round(p.crop_s * rate_hz)
+    x = augment.crop(x, lengths, math.ceil(n * (1 + p.tempo)), speed=p.speed, rng=rng)
+    if p.tempo or p.pitch:
+        x = augment.stretch(x, n, tempo=p.tempo, pitch=p.pitch, rng=rng)
+    if p.reverberation_s:
+        x = augment.reverberate(x, decay_s=p.reverberation_s, rate_hz=rate_hz, rng=rng)
+    if p.snr_db:
+        x = augment.add_noise(x, snr_db=p.snr_db, rng=rng)
+    if kbps := {codec: rates for codec, rates in (("mp3", p.mp3_kbps), ("opus", p.opus_kbps)) if rates}:
+        x = augment.coded(x, kbps=kbps, rate_hz=rate_hz, rng=rng)
+    return augment.gain(x, gain_db=p.gain_db, rng=rng) if p.gain_db else x
 
 
 def start(p: Params, resolution: mel.Params, data: params.Data) -> tuple[Wav2Vec2Model, dict[str, files.Json]]:
@@ -127,46 +147,25 @@ def load(folder: Path, name: str) -> Wav2Vec2:
     return model.eval()
 
 
-@contextmanager
-def memory(p: Params, data: params.Data) -> Iterator[None]:
-    """Turn a lack of memory into advice.
-
-    Raises:
-        click.ClickException: memory ran out.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        said = str(error).splitlines()[0] if str(error) else ""
-        killed = isinstance(error, BrokenExecutor)  # a worker; the kernel ends who takes too much
-        if not (killed or isinstance(error, torch.OutOfMemoryError) or ("alloc" in said and "memory" in said)):
-            raise
-        view_s = p.augment.crop_s if p.augment else data.clip_s
-        raise click.ClickException(
-            f"{'A worker was ended, most likely because memory' if killed else 'Memory'} ran out with batches of "
-            f"{p.batch_clips} clips of {view_s:g} s ({said[:200]}). In section `wav2vec2` of params.yaml lower "
-            "`batch_clips` or `augment.crop_s`, set `gradient_checkpointing: true`, or free fewer `unfrozen_layers`."
-        ) from error
-
-
 @click.command()
 @train.options
 def main(**paths: Path) -> None:
     """Train Wav2Vec 2.0 in rounds and write what each predicts for the clips it has not seen."""
     data, resolution, p = params.Data.load("data"), mel.Params.load("mel"), recipes.load(Params, "wav2vec2")
     _, known = start(p, resolution, data)
-    with memory(p, data):
-        train.train(
-            train.Paths(**paths),
-            data,
-            p,
-            inputs=lambda samples, lengths: prepare(
-                samples, lengths, p, lambda: build(p, resolution, data), paths["checkpoint"]
-            ),
-            build=lambda: build(p, resolution, data),
-            vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, rate_hz=data.rate_hz),
-            card={"model": "wav2vec2", "weights": p.weights, **known},
-        )
+    train.train(
+        train.Paths(**paths),
+        data,
+        p,
+        inputs=lambda samples, lengths: prepare(
+            samples, lengths, p, lambda: build(p, resolution, data), paths["checkpoint"]
+        ),
+        build=lambda: build(p, resolution, data),
+        vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, rate_hz=data.rate_hz),
+        card={"model": "wav2vec2", "weights": p.weights, **known},
+        view_s=p.augment.crop_s if p.augment else data.clip_s,
+        spare=", set `gradient_checkpointing: true`, or free fewer `unfrozen_layers`",
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from training import augment, losses
+from training import augment, losses, mel
 
 
 def ramp(lengths: list[int], n: int) -> Tensor:
@@ -46,11 +46,112 @@ def test_speed_moves_a_tone_by_its_factor() -> None:
     assert (pitch.min().item(), pitch.max().item()) == pytest.approx((0.8, 1.2), abs=0.03)
 
 
+def strongest(x: Tensor) -> Tensor:
+    """Return the frequency of a tone, in cycles a sample, to a hundredth of a bin."""
+    return torch.fft.rfft(x * torch.hann_window(x.shape[1]), n=32 * x.shape[1]).abs().argmax(dim=1) / x.shape[1] / 32
+
+
+def swelling(n: int) -> Tensor:
+    """Return a tone of 0.05 cycles a sample that swells every 10,000 samples."""
+    time = torch.arange(n)
+    return torch.sin(2 * torch.pi * 0.05 * time) * (1 + torch.sin(2 * torch.pi * time / 10_000))
+
+
+@pytest.mark.parametrize(("tempo", "pitch"), [(0.0, 0.2), (0.2, 0.0), (0.2, 0.2)])
+def test_tempo_and_pitch_are_changed_apart_each_up_to_its_bounds(tempo: float, pitch: float) -> None:
+    n = 60_000
+    x = augment.stretch(swelling(n + n // 4).expand(20, -1), n, tempo=tempo, pitch=pitch, rng=np.random.default_rng(1))
+    assert x.shape == (20, n)
+    swell = torch.nn.functional.avg_pool1d(x.abs(), 100)
+    drawn = {"pitch": strongest(x) / 0.05, "tempo": strongest(swell.diff()) * 10_000 / 100}
+    for name, most in (("pitch", pitch), ("tempo", tempo)):
+        assert (drawn[name].min().item(), drawn[name].max().item()) == pytest.approx((1 - most, 1 + most), abs=0.04)
+    assert abs(torch.corrcoef(torch.stack([drawn["pitch"], drawn["tempo"]]))[0, 1]) < 0.5 or not (tempo and pitch)
+
+
+def test_a_room_dies_by_60_db_in_the_time_asked_and_no_clip_is_in_that_of_another() -> None:
+    rate_hz = 8000
+    clap = torch.zeros(3, 2 * rate_hz)
+    clap[:, 0] = 1
+    x = augment.reverberate(clap, decay_s=(0.4, 1.2), rate_hz=rate_hz, rng=np.random.default_rng(0))
+    left_db = 10 * x[:, 1:].square().flip(1).cumsum(dim=1).flip(1).log10()  # Schroeder 1965: energy still to come
+    falls = [left_db[:, round(at * rate_hz)] for at in (0.02, 0.22)]
+    decay_s = 60 * 0.2 / (falls[0] - falls[1])
+    drawn = np.random.default_rng(0).uniform(0.4, 1.2, 3)
+    np.testing.assert_allclose(decay_s, drawn, rtol=0.1)
+    torch.testing.assert_close(x.square().mean(dim=1), clap.square().mean(dim=1))
+    same = augment.reverberate(clap, decay_s=(0.4, 0.4), rate_hz=rate_hz, rng=np.random.default_rng(0))
+    assert not torch.equal(same[0], same[1])
+
+
+@pytest.mark.parametrize("kbps", [{"mp3": (32, 32)}, {"opus": (12, 12)}], ids=str)
+def test_a_codec_changes_a_sound_less_the_more_bits_it_has_whatever_its_level(kbps: dict[str, tuple[int, int]]) -> None:
+    time_s = torch.arange(16_000) / 16_000
+    harmonics = sum(torch.sin(2 * torch.pi * 220 * n * time_s) / n for n in range(1, 30))
+    sound = harmonics * torch.tensor([[0.01], [3.0]])
+    lost = []
+    for rates in (kbps, {codec: (64, 64) for codec in kbps}):
+        x = augment.coded(sound, kbps=rates, rate_hz=16_000, rng=np.random.default_rng(0))
+        lost.append((x - sound).std(dim=1) / sound.std(dim=1))
+    assert (lost[0] < 0.5).all()
+    assert (lost[0] > 1.2 * lost[1]).all()
+    assert (lost[1] > 1e-4).all()
+    torch.testing.assert_close(lost[0][0], lost[0][1], rtol=0.05, atol=0)
+
+
+def test_of_two_codecs_and_of_bitrates_each_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, float]] = []
+    monkeypatch.setattr(
+        "training.degrade.coded", lambda sound, codec, *, kbps, rate_hz: seen.append((codec, kbps)) or sound
+    )
+    kbps = {"mp3": (32, 33), "opus": (6, 7)}
+    augment.coded(torch.ones(60, 8), kbps=kbps, rate_hz=8000, rng=np.random.default_rng(0))
+    assert {*seen} == {("mp3", 32), ("mp3", 33), ("opus", 6), ("opus", 7)}
+
+
+def test_the_gain_of_a_waveform_is_drawn_up_to_its_bound_either_way() -> None:
+    drawn_db = 20 * augment.gain(torch.ones(500, 2), gain_db=6, rng=np.random.default_rng(0)).log10()
+    assert torch.equal(drawn_db[:, 0], drawn_db[:, 1])
+    assert (drawn_db.min().item(), drawn_db.max().item()) == pytest.approx((-6, 6), rel=0.05)
+
+
 def test_noise_comes_at_the_ratio_asked() -> None:
     sound = torch.sin(torch.arange(20000).float()) * torch.tensor([[0.1], [5.0]])
     noise = augment.add_noise(sound, snr_db=(6, 6), rng=np.random.default_rng(0)) - sound
     ratio_db = 10 * torch.log10(sound.square().mean(dim=1) / noise.square().mean(dim=1))
     torch.testing.assert_close(ratio_db, torch.tensor([6.0, 6.0]), atol=0.1, rtol=0)
+
+
+def test_shifted_bands_hold_the_tone_at_its_frequency_times_the_factor() -> None:
+    p = mel.Params(window_s=0.064, hop_s=0.05, bands=128, min_hz=0, max_hz=8000)
+    centres_hz, factor = mel.centres_hz(p), 1.2
+
+    class Highest(np.random.Generator):
+        def uniform(self, low: float, high: float, size: int) -> np.ndarray:
+            return np.full(size, high)
+
+    tones_hz = torch.tensor([300.0, 900.0, 2500.0])
+    time_s = torch.arange(16_000) / 16_000
+    x, expected = (
+        mel.log_mel((9000 * torch.sin(2 * torch.pi * hz[:, None] * time_s)).short(), p, rate_hz=16_000)
+        for hz in (tones_hz, tones_hz * factor)
+    )
+    rng = Highest(np.random.PCG64())
+    found = augment.shift_bands(x, centres_hz, pitch=factor - 1, rng=rng)
+    assert found.shape == x.shape
+    peaks = [spectra[:, :, 10].argmax(dim=1) for spectra in (x, found, expected)]
+    assert (peaks[1] - peaks[2]).abs().max() <= 1
+    assert (peaks[1] - peaks[0]).min() >= 2
+
+
+def test_shifted_bands_go_up_and_down_and_end_with_the_outermost() -> None:
+    p = mel.Params(window_s=0.064, hop_s=0.05, bands=64, min_hz=50, max_hz=8000)
+    x = torch.arange(64.0)[None, :, None].expand(400, -1, 2)
+    found = augment.shift_bands(x, mel.centres_hz(p), pitch=0.2, rng=np.random.default_rng(0))
+    assert (found.min(), found.max()) == (0, 63)
+    assert found.diff(dim=1).min() >= 0
+    higher = (found[:, 32, 0] < 32).float().mean()
+    assert 0.4 < higher < 0.6
 
 
 def test_level_and_tilt_are_drawn_up_to_their_bounds_either_way() -> None:

@@ -145,8 +145,11 @@ def test_augment_shows_the_clip_and_views_for_both_models_and_needs_no_model(pro
     shutil.rmtree(project / "models")
     assert run("--augment", "aaaa", "--out", "page.html").exit_code == 0
     text = Path("page.html").read_text()
-    assert text.count("<audio") == 1 + 2 * views.VIEWS
-    assert text.count("<small>sound made from the picture</small>") == views.VIEWS
+    alone = {"lite_cnn": ["mask_bands", "mask_s"], "wav2vec2": ["speed", "snr_db"]}  # what params.yaml asks for
+    assert text.count("<audio") == 1 + 2 * (views.VIEWS + 2)
+    assert text.count("<small>sound made from the picture</small>") == views.VIEWS + 2
+    for model, steps in alone.items():
+        assert re.findall(rf"{model}, (\w+): [^<]* alone", text) == steps
 
 
 def test_augment_without_a_clip_is_refused(project: Path) -> None:

@@ -12,8 +12,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from training import fit, optimizers, recipes
+from training import fit, metrics_log, optimizers, recipes
 from training.clips import Clips
+from training.recipe import Recipe, learning_rate
 from training.rounds import Round
 
 CLASSES = torch.arange(12) % 2
@@ -28,9 +29,9 @@ TURN = Round(fold=0, draws=torch.arange(6), valid=torch.arange(6, 10), held_out=
 OPTIMIZER = {"checkpoint_s": 0, "peak_rate": 0.1, "min_steps": 1, "epochs": 5, "mixup_alpha": 0.0}
 
 
-def recipe(**changes: object) -> fit.Recipe:
+def recipe(**changes: object) -> Recipe:
     section = tones.section("lite_cnn", **OPTIMIZER | changes)
-    return fit.Recipe.model_validate({key: section[key] for key in fit.Recipe.model_fields})
+    return Recipe.model_validate({key: section[key] for key in Recipe.model_fields})
 
 
 def net() -> nn.Module:
@@ -52,7 +53,7 @@ class Watch:
 
 
 def trained(
-    folder: Path, p: fit.Recipe, *, vary: fit.Vary | None = None, clips: Clips = CLIPS, **changes: Any
+    folder: Path, p: Recipe, *, vary: fit.Vary | None = None, clips: Clips = CLIPS, **changes: Any
 ) -> nn.Module:
     turn = Round(**vars(TURN) | changes)
     checkpoint = folder / "checkpoint.pt"
@@ -128,7 +129,7 @@ def test_every_key_of_a_recipe_changes_the_training(
     tmp_path: Path, plain: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     section = recipes.changed(recipe(epochs=3, batch_clips=4).model_dump(), plain)
-    one, other = (fit.Recipe.model_validate(recipes.changed(section, change)) for change in ({}, changes))
+    one, other = (Recipe.model_validate(recipes.changed(section, change)) for change in ({}, changes))
     uneven, rows = torch.tensor([0, 0, 2, 4, 6, 1, 3]), torch.arange(12)
     found = [
         fit.predict(trained(tmp_path / name, p, draws=uneven, valid=torch.arange(0)), CLIPS, rows, one)
@@ -149,7 +150,7 @@ def test_every_key_of_a_recipe_changes_the_training(
 )
 def test_a_setting_that_would_do_nothing_or_do_it_twice_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        fit.Recipe.model_validate(recipes.changed(recipe().model_dump(), changes))
+        Recipe.model_validate(recipes.changed(recipe().model_dump(), changes))
 
 
 def test_each_clip_once_however_often_it_is_listed(tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_balanced_accuracy_counts_each_class_the_same() -> None:
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
     p = recipe(peak_rate=1.0, warmup_share=0.5)
-    rates = [fit.learning_rate(step, 100, p) for step in range(100)]
+    rates = [learning_rate(step, 100, p) for step in range(100)]
     assert rates[:51] == sorted(rates[:51])
     assert rates[50:] == sorted(rates[50:], reverse=True)
     assert (rates[0] < 0.02, rates[50], rates[99] < 0.001) == (True, 1.0, True)
@@ -293,7 +294,7 @@ def test_a_disk_that_fills_while_metrics_are_logged_ends_in_one_line(
     def log_metric(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fit.Live, "log_metric", log_metric)
+    monkeypatch.setattr(metrics_log.Live, "log_metric", log_metric)
     with pytest.raises(click.ClickException, match=r"live: cannot be written \(No space left on device\)"):
         trained(tmp_path, recipe())
 

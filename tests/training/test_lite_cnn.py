@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import joblib
 import numpy as np
@@ -143,16 +144,29 @@ def test_where_in_the_bands_a_sound_lies_makes_a_difference_to_the_convolutions(
         assert (model(low) - model(high)).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("changes", [{"gain_db": 6.0}, {"tilt_db": 6.0}, {"snr_db": [10, 20]}, {"speed": 0.2}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"gain_db": 6.0}, {"tilt_db": 6.0}, {"snr_db": [10, 20]}, {"speed": 0.2}, {"pitch": 0.2}], ids=str
+)
 def test_each_augmentation_is_off_until_asked_for_and_drawn_by_the_generator(changes: dict[str, object]) -> None:
     x, lengths = -40 + torch.rand(4, 16, 50), torch.full((4,), 50)
     plain = SECTION["augment"] | {"mask_bands": 0, "mask_s": 0.0}
+    resolution = mel.Params(window_s=0.032, hop_s=0.02, bands=16, min_hz=0, max_hz=4000)
     views = [
-        lite_cnn.vary(x, lengths, np.random.default_rng(seed), lite_cnn.Augment(**plain | given), hop_s=0.02)
+        lite_cnn.vary(x, lengths, np.random.default_rng(seed), lite_cnn.Augment(**plain | given), resolution=resolution)
         for seed, given in ((0, {}), (0, changes), (0, changes), (1, changes))
     ]
     assert all(view in x.flatten() for view in views[0].flatten()[:20])
     assert [torch.equal(views[1], view) for view in views] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(("module", "name"), [(lite_cnn, "vary"), (mel, "log_mel"), (clips, "_read")])
+def test_a_lack_of_memory_gets_advice_wherever_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    monkeypatch.setattr(module, name, tones.out_of_memory)
+    result = tones.refused(tmp_path, monkeypatch, lite_cnn.main, {"lite_cnn": SECTION})
+    assert "Memory ran out with batches of 6 clips of 0.5 s, and 18 clips kept, 0.00029 GB as samples" in result.output
+    assert "In section `lite_cnn` of params.yaml lower `batch_clips` or `augment.crop_s`;" in result.output
 
 
 def test_a_recipe_of_params_yaml_makes_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,9 @@ def test_a_pull_that_fails_is_told_and_the_next_hint_is_heard(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(serve, "QUIET_S", 0)
-    outcomes = [click.ClickException("the server is down"), RuntimeError("a fault of ours")]
+    faults: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda fault: faults.append(str(fault.exc_value)))
+    outcomes = [click.ClickException("the server is down"), OSError("no disk"), RuntimeError("a fault of ours")]
     done = []
 
     def pull_once() -> str:
@@ -198,7 +200,7 @@ def test_a_pull_that_fails_is_told_and_the_next_hint_is_heard(
         return "1 new"
 
     puller = serve.Puller(pull_once)
-    for left in (1, 0):
+    for left in (2, 1, 0):
         puller.hint()
         until(lambda left=left: len(outcomes) == left)
         time.sleep(0.05)
@@ -206,7 +208,8 @@ def test_a_pull_that_fails_is_told_and_the_next_hint_is_heard(
     until(lambda: done)
     said = capsys.readouterr().err
     assert "serve: not pulled: the server is down\n" in said
-    assert "RuntimeError: a fault of ours" in said
+    assert "serve: not pulled: no disk\n" in said
+    assert faults == ["a fault of ours"]
 
 
 LIE = {

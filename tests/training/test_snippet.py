@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from curation import descriptors, files, params, vectors
 from training import clips, encoders, fit, lite_cnn, mel, svm, wav2vec2
+from training.recipe import Recipe
 from training.snippet import snippet
 
 DATA = params.Data(classes=("harmful", "safe"), clip_s=1, rate_hz=16000)
@@ -48,7 +49,7 @@ def test_the_lines_say_of_a_clip_what_the_training_says_of_it(
     said = json.loads(capsys.readouterr().out.replace("'", '"'))
     x, lengths = inputs(*clips.read(audio, ["c1"], DATA))
     held = clips.Clips(x, lengths, torch.zeros(1, 2), torch.ones(1))
-    recipe = fit.Recipe.model_construct(batch_clips=2)
+    recipe = Recipe.model_construct(batch_clips=2)
     expected = fit.predict(model, held, torch.tensor([0]), recipe)[0].tolist()
     assert said == pytest.approx(dict(zip(DATA.classes, expected, strict=True)), abs=1e-6)
 

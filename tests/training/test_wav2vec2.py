@@ -1,8 +1,6 @@
 import json
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 import tones
@@ -189,6 +187,47 @@ def test_a_clip_has_no_other_view_without_augment() -> None:
     assert torch.equal(wav2vec2.vary(said, torch.tensor([3, 3]), rng, None, rate_hz=8000), said)
 
 
+STEPS: list[dict[str, object]] = [
+    {"speed": 0.2},
+    {"tempo": 0.2},
+    {"pitch": 0.2},
+    {"reverberation_s": [0.1, 0.4]},
+    {"snr_db": [10, 20]},
+    {"mp3_kbps": [32, 64]},
+    {"opus_kbps": [6, 12]},
+    {"gain_db": 6.0},
+]
+
+
+def test_each_augmentation_is_tested_here() -> None:
+    assert [*wav2vec2.Augment.model_fields] == ["crop_s", *(name for step in STEPS for name in step)]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_each_augmentation_is_off_until_asked_for_and_drawn_by_the_generator(step: dict[str, object]) -> None:
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 8000)).astype(np.float32))
+    off = {name: None if isinstance(value, list) else 0 for known in STEPS for name, value in known.items()}
+    views = [
+        wav2vec2.vary(
+            x,
+            torch.tensor([8000, 6000]),
+            np.random.default_rng(seed),
+            wav2vec2.Augment(**{"crop_s": 0.5} | off | given),
+            rate_hz=8000,
+        )
+        for seed, given in ((0, {}), (0, step), (0, step), (1, step))
+    ]
+    assert all(value in x.flatten() for value in views[0].flatten()[:20])
+    assert {(view.shape, view.dtype) for view in views} == {((2, 4000), torch.float32)}
+    assert [torch.equal(views[1], view) for view in views] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("step", [{"mp3_kbps": [8, 64]}, {"opus_kbps": [6, 500]}, {"reverberation_s": [0, 1]}], ids=str)
+def test_what_no_encoder_and_no_room_can_do_is_refused(step: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"greater than|less than"):
+        wav2vec2.Augment(**SECTION["augment"] | step)
+
+
 def test_with_augment_frozen_layers_hear_every_view_and_the_way_out_is_said(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,30 +249,8 @@ def test_the_weights_and_not_only_their_name_determine_the_training(weights: Pat
     assert before["encoder"] == after["encoder"]
 
 
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."), "20.00 GiB"),
-        (
-            RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: 9 bytes"),
-            "9 b",
-        ),
-        (BrokenProcessPool("A worker was terminated"), "A worker was ended, most likely because memory ran out"),
-    ],
-)
-def test_a_lack_of_memory_gets_advice_with_the_numbers(error: Exception, said: str) -> None:
-    p = wav2vec2.Params(**SECTION)
-    advice = r"emory ran out with batches of 6 clips of 0.5 s .*`batch_clips`"
-    with pytest.raises(click.ClickException, match=advice) as refused, wav2vec2.memory(p, DATA):
-        raise error
-    assert said in refused.value.message
-
-
-def test_a_real_lack_of_memory_is_recognised() -> None:
-    with pytest.raises(click.ClickException, match="Memory ran out"), wav2vec2.memory(wav2vec2.Params(**SECTION), DATA):
-        torch.empty(2**60, dtype=torch.uint8)
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    with pytest.raises(RuntimeError, match="shape"), wav2vec2.memory(wav2vec2.Params(**SECTION), DATA):
-        torch.zeros(2, 3) @ torch.zeros(2, 3)
+def test_a_lack_of_memory_gets_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wav2vec2, "vary", tones.out_of_memory)
+    result = tones.refused(tmp_path, monkeypatch, wav2vec2.main, {"wav2vec2": SECTION})
+    assert "Memory ran out with batches of 6 clips of 0.5 s, and 18 clips kept" in result.output
+    assert "`augment.crop_s`, set `gradient_checkpointing: true`, or free fewer `unfrozen_layers`;" in result.output
