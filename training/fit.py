@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import click
 import numpy as np
@@ -47,7 +47,7 @@ class Recipe(params.Section):
     clip_norm: float = Field(gt=0)  # longest gradient
     loss: losses.Params
     sampler: sampling.Sampler  # how the training list becomes the batches of an epoch
-    prior_bias: bool  # whether the head's bias starts at the classes' shares of the clips
+    prior_bias: bool  # whether the first prediction is the classes' shares of the clips
     mixup_alpha: float = Field(ge=0)  # of the Beta distribution of the shares; 0: no mixup
     checkpoint_s: float = Field(ge=0)  # time between two saves of the state; 0: after every epoch
     precision: Literal["auto", "32-true", "bf16-mixed"]  # auto: bf16-mixed where a GPU has it
@@ -230,14 +230,27 @@ def epochs(turn: Round, p: Recipe) -> int:
     return max(p.epochs, -(-p.min_steps // batches(turn, p)))
 
 
-def start_at_prior(model: nn.Module, counts: Tensor) -> None:
-    """Set the bias of the last linear layer so that an ignorant model predicts the classes' shares.
+@runtime_checkable
+class Summed(Protocol):
+    """A model whose logits are the sum of what several linear layers say, the first of them with a bias."""
 
-    Lin et al. 2017, section 3.3, for two classes and more. Else the first steps only learn which class is commonest.
+    def heads(self) -> list[nn.Linear]:
+        """Return these layers."""
+        ...
+
+
+def start_at_prior(model: nn.Module, counts: Tensor) -> None:
+    """Set what gives the logits, by default the last linear layer, to predict the classes' shares whatever it hears.
+
+    After Lin et al. 2017, section 3.3, for two classes and more. Else the first steps only learn which class is
+    commonest. The weights start at 0: what an untrained layer says would lead away from the shares.
     """
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    heads = model.heads() if isinstance(model, Summed) else linear[-1:]
     with torch.no_grad():
-        last.bias.copy_((counts / counts.sum()).clamp_min(torch.finfo().eps).log())
+        for head in heads:
+            head.weight.zero_()
+        heads[0].bias.copy_((counts / counts.sum()).clamp_min(torch.finfo().eps).log())
 
 
 def _counts(clips: Clips, turn: Round, p: Recipe) -> Tensor:
