@@ -1,5 +1,6 @@
 """The whole pipeline, by `dvc repro` in a real git and DVC repository, in a folder with a space in its path."""
 
+import csv
 import json
 import os
 import shutil
@@ -215,12 +216,32 @@ def test_experiments_metrics_and_plots_work_as_dvc_users_expect(project: Path) -
         for model in MODELS.values():
             assert f"{model}/{name}.csv" in page
     assert "Balanced accuracy of the changed clips" in page
-    run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample")
+    run(project, "dvc", "exp", "run", "--set-param", "balance.method=undersample", "balance")
     listed = tables.read(project / "data/train.csv", tables.TRAIN)
     assert "undersampled" in set(listed["why"])
     assert "balance.method" in run(project, "dvc", "params", "diff")
-    changed = json.loads(run(project, "dvc", "metrics", "diff", "--json"))
-    assert "balanced_accuracy" in changed["reports/summary/lite_cnn.json"]
+
+
+def test_a_queued_grid_is_run_elsewhere_compared_and_applied(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def activated() -> dict[str, str]:
+        known = environment()
+        return known | {"PATH": f"{project / '.venv/bin'}:{known['PATH']}"}
+
+    monkeypatch.setattr("project.environment", activated)
+    before = contents(project)
+    run(project, "dvc", "exp", "run", "--queue", "--set-param", "lite_cnn.peak_rate=0.001,0.01", "evaluate")
+    run(project, "dvc", "exp", "run", "--run-all")
+    assert change_of(before, contents(project)) == set()
+    rows = list(csv.DictReader(run(project, "dvc", "exp", "show", "--csv").splitlines()))
+    tried = {row["lite_cnn.peak_rate"]: row for row in rows if row["Experiment"]}
+    assert {row["State"] for row in tried.values()} == {"Success"}
+    losses = [row["reports/summary/lite_cnn.json:log_loss"] for row in (rows[0], *tried.values())]
+    assert (set(tried), len(set(losses))) == ({"0.001", "0.01"}, 3)
+    run(project, "dvc", "exp", "apply", tried["0.01"]["Experiment"])
+    assert yaml.safe_load((project / "params.yaml").read_text())["lite_cnn"]["peak_rate"] == 0.01
+    changed = json.loads(run(project, "dvc", "metrics", "diff", "--json"))["reports/summary/lite_cnn.json"]
+    assert f"{changed['log_loss']['new']:.6g}" == tried["0.01"]["reports/summary/lite_cnn.json:log_loss"]
+    assert "evaluate:" not in run(project, "dvc", "status")
 
 
 def test_the_cards_of_a_run_name_its_commit_and_its_lines_predict_as_it_did(project: Path) -> None:

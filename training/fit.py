@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import click
 import numpy as np
@@ -175,14 +175,27 @@ def validate(probabilities: Tensor, clips: Clips, rows: Tensor) -> dict[str, flo
     return {"valid_loss": loss.item(), "valid_balanced_accuracy": torch.stack(recalls).mean().item()}
 
 
-def start_at_prior(model: nn.Module, counts: Tensor) -> None:
-    """Set the bias of the last linear layer so that an ignorant model predicts the classes' shares.
+@runtime_checkable
+class Summed(Protocol):
+    """A model whose logits are the sum of what several linear layers say, the first of them with a bias."""
 
-    Lin et al. 2017, section 3.3, for two classes and more. Else the first steps only learn which class is commonest.
+    def heads(self) -> list[nn.Linear]:
+        """Return these layers."""
+        ...
+
+
+def start_at_prior(model: nn.Module, counts: Tensor) -> None:
+    """Set what gives the logits, by default the last linear layer, to predict the classes' shares whatever it hears.
+
+    After Lin et al. 2017, section 3.3, for two classes and more. Else the first steps only learn which class is
+    commonest. The weights start at 0: what an untrained layer says would lead away from the shares.
     """
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    heads = model.heads() if isinstance(model, Summed) else linear[-1:]
     with torch.no_grad():
-        last.bias.copy_((counts / counts.sum()).clamp_min(torch.finfo().eps).log())
+        for head in heads:
+            head.weight.zero_()
+        heads[0].bias.copy_((counts / counts.sum()).clamp_min(torch.finfo().eps).log())
 
 
 def _counts(clips: Clips, turn: Round, p: Recipe) -> Tensor:

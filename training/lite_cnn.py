@@ -68,6 +68,10 @@ class LiteCNN(nn.Module):
         logits: Tensor = self.head(torch.cat([seen.mean(dim=3), seen.amax(dim=3)], dim=1).flatten(1)) + self.patterns(x)
         return logits
 
+    def heads(self) -> list[nn.Linear]:
+        """Return the layers whose sum the logits are, the one with the bias first."""
+        return [self.head[-1], self.patterns.meaning[-1]]  # type: ignore[list-item]  # that of a Sequential is a Module
+
 
 class Patterns(nn.Module):
     """How often random patterns occur in each quarter of the bands, and a small network that learns what that means.

@@ -27,7 +27,7 @@ class Recipe(params.Section):
     clip_norm: float = Field(gt=0)  # longest gradient
     loss: losses.Params
     sampler: sampling.Sampler  # how the training list becomes the batches of an epoch
-    prior_bias: bool  # whether the head's bias starts at the classes' shares of the clips
+    prior_bias: bool  # whether the first prediction is the classes' shares of the clips
     mixup_alpha: float = Field(ge=0)  # of the Beta distribution of the shares; 0: no mixup
     checkpoint_s: float = Field(ge=0)  # time between two saves of the state; 0: after every epoch
     precision: Literal["auto", "32-true", "bf16-mixed"]  # auto: bf16-mixed where a GPU has it

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from training import fit, metrics_log, optimizers, recipes
+from training import fit, lite_cnn, metrics_log, optimizers, recipes
 from training.clips import Clips
 from training.recipe import Recipe, learning_rate
 from training.rounds import Round
@@ -267,12 +267,21 @@ def test_a_repository_without_a_commit_gets_advice(tmp_path: Path, monkeypatch: 
         trained(tmp_path, recipe())
 
 
-def test_a_model_that_starts_at_the_prior_predicts_the_shares_of_the_classes() -> None:
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    with torch.no_grad():
-        model[-1].weight.zero_()
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.AdaptiveAvgPool2d((1, 8)), nn.Flatten(), nn.Linear(8, 3)),
+        lite_cnn.LiteCNN(64, [4, 8], 3, dropout=0.5),
+    ],
+    ids=["one layer", "two looks"],
+)
+def test_a_model_that_starts_at_the_prior_predicts_the_shares_of_the_classes(model: nn.Module) -> None:
     fit.start_at_prior(model, torch.tensor([6.0, 3.0, 1.0]))
-    torch.testing.assert_close(model(torch.randn(2, 4)).softmax(dim=1), torch.tensor([[0.6, 0.3, 0.1]] * 2))
+    x = 20 * torch.randn(5, 64, 64)
+    torch.testing.assert_close(model(x).softmax(dim=1), torch.tensor([[0.6, 0.3, 0.1]] * 5))
+    nn.functional.cross_entropy(model(x), torch.arange(5) % 3).backward()
+    heads = [weight.grad.abs().max() for weight in model.parameters() if len(weight) == 3 and weight.ndim == 2]
+    assert min(heads) > 0  # it can leave
 
 
 def test_the_recipe_chooses_the_batches(tmp_path: Path) -> None:
