@@ -75,9 +75,37 @@ def test_what_changed_in_model_and_labels_is_told_apart_in_four_cells() -> None:
     assert differences == [0.45, 0.5]
 
 
-def turned(labels: dict[str, str], clips: range) -> dict[str, str]:
+def test_of_many_clips_those_of_blocks_and_of_like_scores_are_judged_together_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    clips = [f"{n:03}" for n in range(900)]
+    label = {clip: "harmful" if int(clip) % 3 else "safe" for clip in clips}
+    groups = {clip: f"g{int(clip) // 2}" for clip in clips}
+    luck = [
+        {clip: score(label[clip], noise) for clip, noise in zip(clips, rng.normal(0, 2, 900), strict=True)}
+        for _ in range(2)
+    ]
+    better = {clip: (heard + RIGHT["01"] * (label[clip] == "harmful")) / 1.9 for clip, heard in luck[1].items()}
+    sides = revision(label, luck[0], groups=groups), revision(turned(label, range(9), 3), better, groups=groups)
+    exact: Any = compare(*sides)["cnn"]
+    monkeypatch.setattr("training.compare.BLOCKS", 300)
+    monkeypatch.setattr("training.compare.MANY", 900)
+    found: Any = compare(*sides)["cnn"]
+    for labels in ("metrics", "by_old_labels"):
+        for name, figures in exact[labels].items():
+            width = figures["high"] - figures["low"]
+            for end in ("low", "high"):
+                assert found[labels][name][end] == pytest.approx(figures[end], abs=width / 8)
+            assert found[labels][name]["p"] == pytest.approx(figures["p"], abs=0.1)
+            assert {**found[labels][name], "low": 0, "high": 0, "p": 0} == {**figures, "low": 0, "high": 0, "p": 0}
+    assert found["attribution"] == exact["attribution"]
+    assert found != exact
+
+
+def turned(labels: dict[str, str], clips: range, digits: int = 2) -> dict[str, str]:
     other = {"safe": "harmful", "harmful": "safe"}
-    return labels | {f"{n:02}": other[labels[f"{n:02}"]] for n in clips}
+    return labels | {f"{n:0{digits}}": other[labels[f"{n:0{digits}}"]] for n in clips}
 
 
 def said(before: tuple[dict[str, str], range], after: tuple[dict[str, str], range]) -> str:
