@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 
 from curation.agreement import agreement
-from curation.snapshot import REJECTS, REVIEWS, Snapshot, places
+from curation.judged import unjudged
+from curation.snapshot import REJECTS, REVIEWS, TEST, Snapshot, places
 from curation.verdict import Changes
 
-TEST = "-1"
 NO_SIZE: dict[str, float | None] = {"clips": 0, "minutes": 0.0, "groups": 0}
 
 
@@ -37,6 +37,7 @@ def diff(before: Snapshot, after: Snapshot) -> Changes:
         "groups": _moved(old, new, "group") if _grouped(lacks) else [],
         "folds": _moved(old, new, "fold") if _known(lacks, "folds", "fold") else [],
         "train": _moved(old, new, "use") if _known(lacks, "train", "times", "why") else [],
+        "judged": _present({"added": unjudged(after, before), "removed": unjudged(before, after)}),
         "metrics": _metrics(before, after),
         "params": _pairs(_settings(before), _settings(after)),
     }

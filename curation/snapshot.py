@@ -15,6 +15,7 @@ import pyarrow.csv
 import yaml
 from numpy.typing import NDArray
 
+TEST = "-1"  # the fold that models are judged by, where there is one
 ANSWER = ("annotation_id", "annotation_utc")  # of which a row of reviews is a version; older tables have neither
 REVIEWS = ("clip_id", "annotator", "reviewed_utc", "answer", "seconds", "shown", "note", *ANSWER)
 REJECTS = ("file", "start_s", "label", "reason", "detail")

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from curation import files
-from curation.diff import TEST
-from curation.snapshot import Snapshot, places
+from curation.snapshot import TEST, Snapshot, places
 from training import bootstrap, metrics
 
 Codes: TypeAlias = NDArray[np.int64]  # number of each clip's group, from 0
@@ -28,8 +27,9 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
     Both are judged by the same clips, those that both can be judged by, and by the labels of `after`.
     `low` and `high` are the ends of the 95 % interval of the paired difference (see `bootstrap`), `p` how often chance
-    makes one as large. Where labels of these clips changed, `relabelled` says of how many, `by_old_labels` gives the
-    metrics by the labels of `before`, and `attribution` the four combinations of old and new predictions and labels.
+    makes one as large. Where labels of these clips changed or went, `relabelled` and `unlabelled` say of how many,
+    `by_old_labels` gives the metrics by the labels of `before`, also of the clips that have none in `after`, and
+    `attribution` the four combinations of old and new predictions and labels.
 
     Models whose classes differ, or that share no clip, are not compared.
     """
@@ -42,40 +42,49 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
 
 def _shared(before: Snapshot, after: Snapshot) -> pd.DataFrame:
-    """Return the labels `before` and `after`, and the `group`, of the clips that both revisions can be judged by."""
+    """Return the labels `before` and `after`, and the `group`, of the clips of both that had a label before.
+
+    Of these `after` may have none: who takes a clip out relabels it, and the earlier labels judge by it all the same.
+    """
     place = places(after.clips.index, before.clips.index)
     old, new = before.clips.iloc[place[place >= 0]], after.clips[place >= 0]
-    kept = (old["label"] != "").to_numpy() & (new["label"] != "").to_numpy()
+    kept = np.asarray(old["label"] != "")
     for one, clips in ((before, old), (after, new)):
         if (one.clips["fold"] == TEST).any():
-            kept = kept & (clips["fold"] == TEST).to_numpy()
+            kept = kept & np.asarray(clips["fold"] == TEST)
     return pd.DataFrame({"before": old["label"], "after": new["label"], "group": new["group"]})[kept]
 
 
 def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[str, files.Json]:
     at_old, at_new = (places(clips.index, table.index) for table in (old, new))
     known = (at_old >= 0) & (at_new >= 0)
-    both = clips[known]
-    classes = list(new.columns)
-    truth = {when: pd.Index(classes).get_indexer(pd.Index(both[when])) for when in ("before", "after")}
-    if both.empty or classes != list(old.columns) or min(map(np.min, truth.values())) < 0:
+    both, old, new = clips[known], old.iloc[at_old[known]], new.iloc[at_new[known]]
+    classes, labelled = list(new.columns), (both["after"] != "").to_numpy()
+    said = {*both["before"].unique(), *both["after"].unique()} - {""}
+    if not labelled.any() or classes != list(old.columns) or not said <= {*classes}:
         return {}
-    old, new = old.iloc[at_old[known]], new.iloc[at_new[known]]
-    relabelled = int((both["before"] != both["after"]).sum())
-    if old.equals(new) and not relabelled:
+    relabelled = int((both["before"] != both["after"])[labelled].sum())
+    unlabelled = len(both) - int(labelled.sum())
+    if old.equals(new) and not relabelled and not unlabelled:
         return {}
-    outcomes = {
-        (whose, when): metrics.Outcome(truth[when], table.to_numpy(dtype=np.float64))
-        for whose, table in (("before", old), ("after", new))
-        for when in ("before", "after")
+
+    def differences(labels: pd.Series, rows: NDArray[np.bool_]) -> dict[str, dict[str, float | None]]:
+        truth = pd.Index(classes).get_indexer(pd.Index(labels[rows]))
+        was, now = (metrics.Outcome(truth, table[rows].to_numpy(dtype=np.float64)) for table in (old, new))
+        return _differences(was, now, groups[rows].factorize()[0], classes)
+
+    groups = both["group"].where(both["group"] != "", both.index.to_series())
+    by_new = differences(both["after"], labelled)
+    comparison: dict[str, files.Json] = {
+        "clips": int(labelled.sum()),
+        "groups": int(groups[labelled].nunique()),
+        "metrics": by_new,
     }
-    groups = both["group"].where(both["group"] != "", both.index.to_series()).factorize()[0]
-    by_new = _differences(outcomes["before", "after"], outcomes["after", "after"], groups, classes)
-    comparison: dict[str, files.Json] = {"clips": len(both), "groups": int(groups.max()) + 1, "metrics": by_new}
-    if relabelled:
-        by_old = _differences(outcomes["before", "before"], outcomes["after", "before"], groups, classes)
+    if relabelled or unlabelled:
+        by_old = differences(both["before"], np.ones(len(both), dtype=bool))
         comparison |= {
             "relabelled": relabelled,
+            "unlabelled": unlabelled,
             "by_old_labels": by_old,
             "attribution": {name: _attribution(by_old[name], by_new[name]) for name in ATTRIBUTED},
         }

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from curation.judged import unjudged
 from curation.snapshot import Snapshot, parse
 from curation.verdict import verdict
 from training.compare import compare
@@ -114,7 +115,7 @@ def said(before: tuple[dict[str, str], range], after: tuple[dict[str, str], rang
     for labels, errors in (before, after):
         heard = turned(TRUTH, errors)
         sides.append(revision(labels, {clip: 0.9 if label == "harmful" else 0.1 for clip, label in heard.items()}))
-    return verdict({"comparison": compare(*sides)})
+    return verdict({"comparison": compare(*sides), "judged": {"removed": unjudged(*sides)}})
 
 
 TRUTH = {f"{n:02}": "harmful" if n % 2 else "safe" for n in range(60)}
@@ -131,6 +132,15 @@ def test_who_relabels_the_errors_of_the_new_model_does_not_make_it_better() -> N
     assert "`cnn` better by the old labels only (+0.100 from" in said((TRUTH, FIRST_12), (half, range(0)))
     all_of_them = turned(TRUTH, FIRST_12)
     assert "worse by the new labels, better by the old labels (" in said((TRUTH, FIRST_12), (all_of_them, range(0)))
+
+
+def test_who_takes_out_the_errors_of_the_new_model_does_not_make_it_better() -> None:
+    emptied = TRUTH | dict.fromkeys((f"{n:02}" for n in NEXT_12), "")
+    assert said((TRUTH, FIRST_12), (emptied, NEXT_12)) == (
+        "Look twice: models no longer judged by 12 clips (12 `no label`). Balanced accuracy on the same clips: `cnn` "
+        "better by the new labels only (-0.050 from the labels, +0.250 from the model, +0.000 from it by the old "
+        "labels)."
+    )
 
 
 def test_labels_put_right_and_a_model_that_learned_from_them_are_better_and_it_says_what_each_adds() -> None:
