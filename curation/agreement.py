@@ -32,8 +32,8 @@ def agreement(reviews: pd.DataFrame, given: pd.Series) -> Agreement:
     """
     newest = review.standing(reviews)
     newest = newest[newest["answer"] != ABSTAINS]
-    counts = pd.crosstab(newest["clip_id"], newest["answer"]).to_numpy(dtype=np.float64)
-    counts = counts[counts.sum(axis=1) > 1]
+    several = newest[newest.duplicated("clip_id", keep=False)]
+    counts = pd.crosstab(several["clip_id"], several["answer"]).to_numpy(dtype=np.float64)
     answers = counts.sum(axis=1)
     weighted = counts / (answers[:, None] - 1)
     coincidences = weighted.T @ counts - np.diag(weighted.sum(axis=0))

@@ -13,8 +13,14 @@ ROWS = (20, 10, 5, 1)  # of a list, as many as there is room for
 ANSWERS = 5  # to a clip
 CELL = 80  # characters of a text in a table
 UNFOLDED = 8  # longer lists are folded
-HEADLINES = (HEADLINE, "mcc", "roc_auc", "collapsed", "worst_case")
+HEADLINES = (HEADLINE, "mcc", "roc_auc", "worst_case")
+STATES = {  # of a model: what is said where it is not so, and where it is
+    "collapsed": ("not collapsed", "collapsed"),
+    "at_chance": ("better than chance", "no better than chance"),
+    "faults": ("nothing", ""),  # these are words themselves
+}
 RELABELLED = "Clips relabelled"
+UNJUDGED = "Clips that models are no longer judged by"
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ def _sections(changes: Changes) -> Iterator[Section]:
     """Yield each section, the most important first."""
     clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
     fresh = ("clip_id", "file", "label", "group", "fold")
+    yield _states(changes.get("metrics", {}))
     yield from _models(changes)
+    yield _listed(UNJUDGED, ("clip_id", "file", "label", "why"), changes.get("judged", {}).get("removed", []))
     yield _attribution(changes.get("comparison", {}))
     yield _moved("Clips in another fold", changes.get("folds", []))
     yield _labels(RELABELLED, relabelled(changes))
@@ -94,7 +102,11 @@ def _sections(changes: Changes) -> Iterator[Section]:
 
 def _models(changes: Changes) -> Iterator[Section]:
     """Tell the headlines of every model, then all other metrics."""
-    metrics, compared = changes.get("metrics", {}), changes.get("comparison", {})
+    compared = changes.get("comparison", {})
+    metrics = {
+        model: {name: pair for name, pair in named.items() if name not in STATES}
+        for model, named in changes.get("metrics", {}).items()
+    }
     header = ("model", "metric", "before", "after", "same clips: difference", "in words")
     rows = {
         (model, name): _metric(model, name, metrics.get(model, {}).get(name), found)
@@ -112,6 +124,23 @@ def _models(changes: Changes) -> Iterator[Section]:
     headlines = [row for (_, name), row in rows.items() if name in HEADLINES]
     yield Section("Models", header, headlines, how if sizes else "")
     yield Section("Other metrics", header, [row for (_, name), row in rows.items() if name not in HEADLINES])
+
+
+def _states(metrics: Changes) -> Section:
+    rows = [
+        [code(model), *(_state(named, when) or "-" for when in ("before", "after"))]
+        for model, named in metrics.items()
+        if not STATES.keys().isdisjoint(named)
+    ]
+    return Section("What is wrong with the models", ("model", "before", "after"), rows)
+
+
+def _state(metrics: Changes, when: str) -> str:
+    """Return what is wrong with a model as `evaluate` words it, else which of the states it is in."""
+    said = {name: (metrics[name][when] or {}).get("value") for name in STATES if name in metrics}
+    if isinstance(faults := said.get("faults"), list):
+        return ", ".join(_text(str(fault)) for fault in faults) or STATES["faults"][0]
+    return ", ".join(STATES[name][value] for name, value in said.items() if value in (0, 1))
 
 
 def _metric(model: str, name: str, pair: Changes | None, compared: Changes) -> list[str]:

@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 
 from curation.agreement import agreement
-from curation.snapshot import REJECTS, REVIEWS, Snapshot
+from curation.judged import unjudged
+from curation.snapshot import REJECTS, REVIEWS, TEST, Snapshot, places
 from curation.verdict import Changes
 
-TEST = "-1"
 NO_SIZE: dict[str, float | None] = {"clips": 0, "minutes": 0.0, "groups": 0}
 
 
@@ -21,7 +21,7 @@ def diff(before: Snapshot, after: Snapshot) -> Changes:
     `diff(b, a)` is `diff(a, b)` with `added` and `removed`, `before` and `after`, and the sign of `difference`
     swapped. Files of clips are named as in `after`. docs/review.md describes every key.
     """
-    place = before.clips.index.get_indexer(after.clips.index)
+    place = places(after.clips.index, before.clips.index)
     gone = np.setdiff1d(np.arange(len(before.clips)), place)
     old, new = before.clips.iloc[place[place >= 0]], after.clips[place >= 0]  # the clips that both have
     lacks = before.lacks | after.lacks
@@ -37,6 +37,7 @@ def diff(before: Snapshot, after: Snapshot) -> Changes:
         "groups": _moved(old, new, "group") if _grouped(lacks) else [],
         "folds": _moved(old, new, "fold") if _known(lacks, "folds", "fold") else [],
         "train": _moved(old, new, "use") if _known(lacks, "train", "times", "why") else [],
+        "judged": _present({"added": unjudged(after, before), "removed": unjudged(before, after)}),
         "metrics": _metrics(before, after),
         "params": _pairs(_settings(before), _settings(after)),
     }
@@ -91,7 +92,9 @@ def _labels(old: pd.DataFrame, new: pd.DataFrame, *reviews: pd.DataFrame, known:
         changed |= old["origin"] != new["origin"]
     every = pd.concat(reviews).drop_duplicates()
     asked = every[every["clip_id"].isin(list(new.index[changed]))].sort_values(list(REVIEWS))
-    answers = {clip_id: records(rows) for clip_id, rows in asked.groupby("clip_id")}
+    answers: dict[str, list[Changes]] = {}
+    for answer in records(asked):
+        answers.setdefault(answer["clip_id"], []).append(answer)
     named = records(new.loc[changed, ["file", "fold"]].reset_index())
     states = (records(one.loc[changed, columns]) for one in (old, new))
     return [
@@ -139,17 +142,19 @@ def _sizes(clips: pd.DataFrame) -> dict[tuple[str, str], dict[str, float | None]
     sizes = (
         pa.table(
             {
-                "split": np.where(clips["fold"] == TEST, "test", "training"),
-                **{name: pa.array(clips[name]) for name in ("label", "duration_s", "group")},
+                "test": pa.array(clips["fold"] == TEST),
+                "label": pa.array(clips["label"]),
+                "duration_s": pa.array(clips["duration_s"]),
+                "group": pd.factorize(clips["group"])[0],  # numbers are counted faster than texts
             }
         )
-        .group_by(["split", "label"], use_threads=False)  # a sum of floats depends on its order
+        .group_by(["test", "label"], use_threads=False)  # a sum of floats depends on its order
         .aggregate([("group", "count"), ("duration_s", "sum"), ("group", "count_distinct")])
     )
     found = (sizes[name].to_pylist() for name in sizes.column_names)
     return {
-        (split, label): {"clips": count, "minutes": round(seconds / 60, 3), "groups": groups}
-        for split, label, count, seconds, groups in zip(*found, strict=True)
+        ("test" if test else "training", label): {"clips": n, "minutes": round(seconds / 60, 3), "groups": groups}
+        for test, label, n, seconds, groups in zip(*found, strict=True)
     }
 
 

@@ -1,5 +1,6 @@
 """Say in a sentence or two what a change of data comes to."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -32,13 +33,18 @@ def _alarms(changes: Changes) -> Iterator[str]:
         yield f"{_many(len(gone), 'answer')} of people gone or altered"
     if moved := [clip for clip in changes.get("folds", []) if clip["before"] and clip["after"]]:
         yield f"{_many(len(moved), 'clip')} moved between folds"
-    if tested := [clip for clip in relabelled(changes) if clip["fold"] == "-1"]:
+    if gone := changes.get("judged", {}).get("removed"):
+        whys = sorted(Counter(clip["why"] for clip in gone).items())
+        told = ", ".join(f"{count} {code(why)}" for why, count in whys)
+        yield f"models no longer judged by {_many(len(gone), 'clip')} ({told})"
+    if tested := [clip for clip in relabelled(changes) if clip["fold"] == "-1" and clip["after"]["label"]]:
         yield f"{_many(len(tested), 'test clip')} relabelled"
     elif judged := max((found.get("relabelled", 0) for found in changes.get("comparison", {}).values()), default=0):
         yield f"{_many(judged, 'judged clip')} relabelled"
     for model, metrics in changes.get("metrics", {}).items():
-        if ((metrics.get("collapsed") or {}).get("after") or {}).get("value") == 1:
-            yield f"{code(model)} has collapsed"
+        now = {name: (metrics.get(name, {}).get("after") or {}).get("value") for name in ("collapsed", "at_chance")}
+        if 1 in now.values():
+            yield f"{code(model)} {'has collapsed' if now['collapsed'] == 1 else 'is now no better than chance'}"
 
 
 def effect(name: str, found: Changes) -> str:

@@ -136,6 +136,21 @@ def test_the_comment_says_word_for_word_what_ten_corrections_and_twelve_clips_ch
     assert "FAIL  test set: its 24 clips and their labels are not the 24 sealed on 20" in gate.output
 
 
+def test_clips_that_somebody_calls_bad_audio_are_told_as_no_longer_judged_by(check_out: Callable[[str], None]) -> None:
+    bad = answers(range(20, 24), "ann", 0).assign(answer="bad_audio")
+    propose("drop", FIRST, pd.concat([bad, answers(range(24, 25), "ann", 0)]), skill=1.5)
+    check_out("drop")
+    said = CliRunner().invoke(cli.main, ["diff", "origin/main", "HEAD"], catch_exceptions=False).output
+    assert said.startswith("**Look twice: models no longer judged by 4 clips (4 `bad_audio`). Balanced accuracy on")
+    assert (
+        "**Clips that models are no longer judged by**\n\n| clip_id | file         | label     | why         |" in said
+    )
+    assert [line for line in said.splitlines() if line.endswith("| `bad_audio` |")] == [
+        f"| `c{n}`   | `rec-{n}.wav` | {label} | `bad_audio` |"
+        for n, label in zip(range(20, 24), ["`harmful`", "`safe`   "] * 2, strict=True)
+    ]
+
+
 def test_answers_of_two_branches_all_stay_when_git_merges_them(check_out: Callable[[str], None]) -> None:
     both = answers(range(20, 24), "zoe", 5)  # pulled by either side
     ours, theirs = answers(range(20, 30), "ann", 0), answers(range(18, 28), "bob", 7)

@@ -6,10 +6,10 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from curation import files
-from curation.diff import TEST
-from curation.snapshot import Snapshot
+from curation.snapshot import TEST, Snapshot, places
 from training import bootstrap, metrics
 
 Codes: TypeAlias = NDArray[np.int64]  # number of each clip's group, from 0
@@ -17,6 +17,8 @@ Differences: TypeAlias = Callable[[metrics.Floats, metrics.Floats], dict[tuple[s
 
 RESAMPLES, SEED = 1000, 0  # of the groups
 FEWEST_GROUPS = 10  # with fewer an interval says little
+BLOCKS = 1000  # of groups, at most: more are drawn together
+MANY, STEPS = 5000, 300  # from so many clips on, those between the same of so many quantiles count as one
 ATTRIBUTED = ("accuracy", "balanced_accuracy", "mcc", "roc_auc")
 
 
@@ -25,8 +27,9 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
     Both are judged by the same clips, those that both can be judged by, and by the labels of `after`.
     `low` and `high` are the ends of the 95 % interval of the paired difference (see `bootstrap`), `p` how often chance
-    makes one as large. Where labels of these clips changed, `relabelled` says of how many, `by_old_labels` gives the
-    metrics by the labels of `before`, and `attribution` the four combinations of old and new predictions and labels.
+    makes one as large. Where labels of these clips changed or went, `relabelled` and `unlabelled` say of how many,
+    `by_old_labels` gives the metrics by the labels of `before`, also of the clips that have none in `after`, and
+    `attribution` the four combinations of old and new predictions and labels.
 
     Models whose classes differ, or that share no clip, are not compared.
     """
@@ -39,44 +42,51 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
 
 def _shared(before: Snapshot, after: Snapshot) -> pd.DataFrame:
-    """Return the labels `before` and `after`, and the `group`, of the clips that both revisions can be judged by."""
-    clips = (
-        before.clips[["label", "fold"]].add_suffix("_before").join(after.clips[["label", "fold", "group"]], how="inner")
-    )
-    kept = (clips["label_before"] != "") & (clips["label"] != "")
-    for one, fold in ((before, "fold_before"), (after, "fold")):
+    """Return the labels `before` and `after`, and the `group`, of the clips of both that had a label before.
+
+    Of these `after` may have none: who takes a clip out relabels it, and the earlier labels judge by it all the same.
+    """
+    place = places(after.clips.index, before.clips.index)
+    old, new = before.clips.iloc[place[place >= 0]], after.clips[place >= 0]
+    kept = np.asarray(old["label"] != "")
+    for one, clips in ((before, old), (after, new)):
         if (one.clips["fold"] == TEST).any():
-            kept &= clips[fold] == TEST
-    return clips[kept].rename(columns={"label_before": "before", "label": "after"})[["before", "after", "group"]]
+            kept = kept & np.asarray(clips["fold"] == TEST)
+    return pd.DataFrame({"before": old["label"], "after": new["label"], "group": new["group"]})[kept]
 
 
 def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[str, files.Json]:
-    both = clips[clips.index.isin(old.index) & clips.index.isin(new.index)]
-    classes = list(new.columns)
-    if both.empty or classes != list(old.columns) or not set(both["before"]) | set(both["after"]) <= set(classes):
+    at_old, at_new = (places(clips.index, table.index) for table in (old, new))
+    known = (at_old >= 0) & (at_new >= 0)
+    both, old, new = clips[known], old.iloc[at_old[known]], new.iloc[at_new[known]]
+    classes, labelled = list(new.columns), (both["after"] != "").to_numpy()
+    said = {*both["before"].unique(), *both["after"].unique()} - {""}
+    if not labelled.any() or classes != list(old.columns) or not said <= {*classes}:
         return {}
-    old, new = old.loc[both.index], new.loc[both.index]
-    relabelled = int((both["before"] != both["after"]).sum())
-    if old.equals(new) and not relabelled:
+    relabelled = int((both["before"] != both["after"])[labelled].sum())
+    unlabelled = len(both) - int(labelled.sum())
+    if old.equals(new) and not relabelled and not unlabelled:
         return {}
-    outcomes = {
-        (whose, when): metrics.Outcome(
-            pd.Index(classes).get_indexer(pd.Index(both[when])), table.to_numpy(dtype=np.float64)
-        )
-        for whose, table in (("before", old), ("after", new))
-        for when in ("before", "after")
-    }
-    groups = both["group"].where(both["group"] != "", both.index.to_series()).factorize()[0]
+
+    def differences(labels: pd.Series, rows: NDArray[np.bool_]) -> dict[str, dict[str, float | None]]:
+        truth = pd.Index(classes).get_indexer(pd.Index(labels[rows]))
+        was, now = (metrics.Outcome(truth, table[rows].to_numpy(dtype=np.float64)) for table in (old, new))
+        return _differences(was, now, groups[rows].factorize()[0], classes)
+
+    groups = both["group"].where(both["group"] != "", both.index.to_series())
+    by_new = differences(both["after"], labelled)
     comparison: dict[str, files.Json] = {
-        "clips": len(both),
-        "groups": int(groups.max()) + 1,
-        "metrics": _differences(outcomes["before", "after"], outcomes["after", "after"], groups, classes),
+        "clips": int(labelled.sum()),
+        "groups": int(groups[labelled].nunique()),
+        "metrics": by_new,
     }
-    if relabelled:
+    if relabelled or unlabelled:
+        by_old = differences(both["before"], np.ones(len(both), dtype=bool))
         comparison |= {
             "relabelled": relabelled,
-            "by_old_labels": _differences(outcomes["before", "before"], outcomes["after", "before"], groups, classes),
-            "attribution": _attribution(outcomes),
+            "unlabelled": unlabelled,
+            "by_old_labels": by_old,
+            "attribution": {name: _attribution(by_old[name], by_new[name]) for name in ATTRIBUTED},
         }
     return comparison
 
@@ -85,28 +95,19 @@ def _differences(
     old: metrics.Outcome, new: metrics.Outcome, groups: Codes, classes: list[str]
 ) -> dict[str, dict[str, float | None]]:
     """Return each metric of both, the difference, its interval, and how probable one as large is by chance."""
-    stacked = metrics.Outcome(
-        np.concatenate([old.truth, new.truth]), np.concatenate([old.probabilities, new.probabilities])
+    was, now = (_figures(outcome, np.ones((1, len(groups))), classes) for outcome in (old, new))
+    blocks = groups % BLOCKS
+    differences = _paired(old, new, blocks, classes)
+    estimates = bootstrap.estimate(
+        lambda drawn: differences(drawn, 0 * drawn), np.arange(blocks.max() + 1), RESAMPLES, seed=SEED
     )
-
-    def figures(of_old: metrics.Floats, of_new: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
-        weights = np.hstack([of_old, of_new])
-        return metrics.overall(stacked, weights) | metrics.by_class(stacked, weights, classes)
-
-    def differences(of_old: metrics.Floats, of_new: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
-        was, now = figures(of_old, of_new), figures(of_new, of_old)
-        return {key: now[key] - was[key] for key in was}
-
-    once, none = np.ones((1, len(groups))), np.zeros((1, len(groups)))
-    was, now = figures(once, none), figures(none, once)
-    estimates = bootstrap.estimate(lambda drawn: differences(drawn, 0 * drawn), groups, RESAMPLES, seed=SEED)
-    chances = _swapped(differences, groups)
+    chances = _swapped(differences, int(blocks.max()) + 1)
     enough = groups.max() + 1 >= FEWEST_GROUPS
     return {
         ".".join(key): {
             "before": _rounded(was[key][0]),
             "after": _rounded(now[key][0]),
-            "difference": _rounded(estimate.value),
+            "difference": _rounded(now[key][0] - was[key][0]),
             "low": _rounded(estimate.low) if enough else None,
             "high": _rounded(estimate.high) if enough else None,
             "p": _rounded(chances[key]) if enough else None,
@@ -115,34 +116,69 @@ def _differences(
     }
 
 
-def _swapped(differences: Differences, groups: Codes) -> dict[tuple[str, ...], float]:
-    """Return the share of swaps of old and new, group by group, that make a difference at least as large.
+def _figures(
+    outcome: metrics.Outcome, weights: metrics.Floats, classes: list[str]
+) -> dict[tuple[str, ...], metrics.Floats]:
+    return metrics.overall(outcome, weights) | metrics.by_class(outcome, weights, classes)
+
+
+def _paired(old: metrics.Outcome, new: metrics.Outcome, blocks: Codes, classes: list[str]) -> Differences:
+    """Return what tells new metrics minus old ones, where blocks of old and of new weigh so much."""
+    stacked = metrics.Outcome(
+        np.concatenate([old.truth, new.truth]), np.concatenate([old.probabilities, new.probabilities])
+    )
+    rows, row = _alike(stacked) if len(blocks) >= MANY else (stacked, np.arange(len(stacked.truth)))
+    occurs = [_occurrences(blocks, of_side, len(rows.truth)) for of_side in np.split(row, 2)]
+    step = max(1, bootstrap.CHUNK // len(rows.truth))
+
+    def some(of_old: metrics.Floats, of_new: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
+        was, now = (
+            _figures(rows, first @ occurs[0] + second @ occurs[1], classes)
+            for first, second in ((of_old, of_new), (of_new, of_old))
+        )
+        return {key: now[key] - was[key] for key in was}
+
+    def differences(of_old: metrics.Floats, of_new: metrics.Floats) -> dict[tuple[str, ...], metrics.Floats]:
+        parts = [some(of_old[at : at + step], of_new[at : at + step]) for at in range(0, len(of_old), step)]
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    return differences
+
+
+def _alike(outcome: metrics.Outcome) -> tuple[metrics.Outcome, Codes]:
+    """Return an outcome in the place of all that are nearly the same, and the row of each clip there."""
+    cell: Codes = outcome.predicted
+    for scores in outcome.probabilities.T:
+        edges = np.quantile(scores, np.linspace(0, 1, STEPS + 1)[1:-1])
+        cell = pd.factorize(cell * STEPS + np.searchsorted(edges, scores))[0]
+    mean = pd.DataFrame(outcome.probabilities).groupby(cell).mean().to_numpy()
+    classes = outcome.probabilities.shape[1]
+    row, found = pd.factorize(cell * classes + outcome.truth)
+    return metrics.Outcome(found % classes, mean[found // classes]), row
+
+
+def _occurrences(blocks: Codes, row: Codes, rows: int) -> metrics.Floats | sparse.csr_array:
+    """Return how often each row occurs in each block, shape (blocks, rows)."""
+    counts = sparse.csr_array((np.ones(len(row)), (blocks, row)), shape=(blocks.max() + 1, rows))
+    return counts.toarray() if rows < MANY else counts
+
+
+def _swapped(differences: Differences, blocks: int) -> dict[tuple[str, ...], float]:
+    """Return the share of swaps of old and new, block by block, that make a difference at least as large.
 
     This test is exact: of two runs of one model it calls 5 % different. Some 10 % of the intervals exclude 0 there.
     """
-    rng = np.random.default_rng(SEED)
-    once = np.ones((1, len(groups)))
+    once = np.ones((1, blocks))
     seen = {key: abs(figure[0]) - 1e-12 for key, figure in differences(once, 0 * once).items()}
-    extreme = dict.fromkeys(seen, 1)  # what was seen is one of the swaps
-    step = max(1, bootstrap.CHUNK // (2 * len(groups)))
-    for start in range(0, RESAMPLES, step):
-        swaps = rng.integers(0, 2, size=(min(step, RESAMPLES - start), groups.max() + 1))
-        stays = swaps[:, groups].astype(np.float64)
-        for key, figure in differences(stays, 1 - stays).items():
-            extreme[key] += int((np.abs(figure) >= seen[key]).sum())
-    return {key: count / (RESAMPLES + 1) for key, count in extreme.items()}
+    stays = np.random.default_rng(SEED).integers(0, 2, size=(RESAMPLES, blocks)).astype(np.float64)
+    swapped = differences(stays, 1 - stays)
+    extreme = {key: int((np.abs(swapped[key]) >= seen[key]).sum()) for key in seen}
+    return {key: (1 + count) / (RESAMPLES + 1) for key, count in extreme.items()}  # what was seen is one of the swaps
 
 
-def _attribution(outcomes: Mapping[tuple[str, str], metrics.Outcome]) -> dict[str, files.Json]:
-    """Return each metric by whose predictions (`model`) and which labels it was computed with."""
-    once = {key: metrics.overall(outcome, np.ones((1, len(outcome.truth)))) for key, outcome in outcomes.items()}
-    return {
-        name: {
-            whose: {when: _rounded(once[whose, when][(name,)][0]) for when in ("before", "after")}
-            for whose in ("before", "after")
-        }
-        for name in ATTRIBUTED
-    }
+def _attribution(by_old: Mapping[str, float | None], by_new: Mapping[str, float | None]) -> dict[str, files.Json]:
+    """Return a metric by whose predictions (`model`) and which labels it was computed with."""
+    return {whose: {"before": by_old[whose], "after": by_new[whose]} for whose in ("before", "after")}
 
 
 def _rounded(figure: float) -> float | None:

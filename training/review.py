@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,8 @@ from curation.verdict import Changes, verdict
 from training.compare import compare
 
 SCHEMA = 1  # of the JSON; it rises when a key changes its meaning or goes
-TABLES = ("clips", "labels", "groups", "folds", "train", "rejects", "reviews", "flags", "scores")
+TABLES = ("clips", "labels", "groups", "folds", "train", "rejects", "reviews")
+FOR_THE_PAGE = ("flags", "scores")
 LESS = ("reviews", "groups")  # without them there were no answers yet, and the groups are those given
 EPILOG = """\b
 A and B are branches, tags or commits. Without A: where this branch left main.
@@ -49,8 +50,8 @@ class Revision:
     paths: Mapping[str, Path]  # of the tables that it has or lacks; not of those that `notes` tell of
 
 
-def revision(name: str | None, data: Path, metrics: Path) -> Revision:
-    """Read what the revision `name` holds; None: the workspace.
+def revision(name: str | None, data: Path, metrics: Path, tables: Sequence[str]) -> Revision:
+    """Read what the revision `name` holds of `tables`, predictions, metrics and params; None: the workspace.
 
     Raises:
         versions.RevisionError: there is no such revision, or it holds nothing, or what cannot be read.
@@ -58,7 +59,7 @@ def revision(name: str | None, data: Path, metrics: Path) -> Revision:
     commit = None if name is None else versions.resolve(name)
     shown = name or "the files here"
     predictions = data / "predictions"
-    paths = {table: data / f"{table}.csv" for table in TABLES}
+    paths = {table: data / f"{table}.csv" for table in tables}
     paths |= {"metrics": metrics, "shifts": metrics.with_name("shifts.json"), "params": params.PATH}
     paths |= {f"predictions/{Path(file).stem}": predictions / file for file in versions.names(predictions, commit)}
     texts, notes = {}, []
@@ -171,12 +172,14 @@ def main(
 ) -> None:
     """Say what changed in clips, labels, models and params from revision A to B, as Markdown."""
     names = (before or versions.branching_point()[:10], after)
-    with ThreadPoolExecutor() as pool:  # git and Arrow work beside Python
-        sides = list(pool.map(lambda name: revision(name, data, metrics), names))
+    tables = (*TABLES, *FOR_THE_PAGE) if page else TABLES
+    sides = [revision(name, data, metrics, tables) for name in names]
     sides = [told(one, other) for one, other in (sides, sides[::-1])]
     snapshots = [side.snapshot for side in sides]
-    changes = diff(*snapshots)
-    if comparison := compare(*snapshots):
+    with ThreadPoolExecutor() as pool:  # NumPy works beside Python
+        compared = pool.submit(compare, *snapshots)
+        changes = diff(*snapshots)
+    if comparison := compared.result():
         changes["comparison"] = comparison
     if as_json:
         click.echo(_as_json(changes, *sides))

@@ -45,13 +45,26 @@ CHANGES: dict[str, Any] = {
     "metrics": {
         "cnn": {
             "collapsed": {"before": {"value": 0}, "after": {"value": 1}, "difference": 1},
+            "at_chance": {"before": {"value": 0}, "after": {"value": 1}, "difference": 1},
+            "faults": {
+                "before": {"value": []}, "after": {"value": ["says `safe` for 95%", "all alike"]}, "difference": None
+            },
             "balanced_accuracy": {
                 "before": {"value": 0.7, "low": 0.6, "high": 0.8},
                 "after": {"value": 0.5, "low": 0.5, "high": 0.5},
                 "difference": -0.2,
             },
             "f1.safe": {"before": None, "after": {"value": 1}, "difference": None},
-        }
+        },
+        "w2v": {"at_chance": {"before": {"value": 1}, "after": {"value": 0}, "difference": -1}},
+        "x": {"at_chance": {"before": None, "after": {"value": 1}, "difference": None}},
+    },
+    "judged": {
+        "added": [{"clip_id": "c5", "file": "e.wav", "label": "safe", "why": "not there"}],
+        "removed": [
+            {"clip_id": "c4", "file": "d.wav", "label": "harmful", "why": "not there"},
+            *({"clip_id": f"c{n}", "file": "g.wav", "label": "safe", "why": "bad_audio"} for n in (6, 7)),
+        ],
     },
     "params": {"split.folds": {"before": 5, "after": 4}},
     "comparison": {

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from curation.judged import unjudged
 from curation.snapshot import Snapshot, parse
 from curation.verdict import verdict
 from training.compare import compare
@@ -75,9 +76,37 @@ def test_what_changed_in_model_and_labels_is_told_apart_in_four_cells() -> None:
     assert differences == [0.45, 0.5]
 
 
-def turned(labels: dict[str, str], clips: range) -> dict[str, str]:
+def test_of_many_clips_those_of_blocks_and_of_like_scores_are_judged_together_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    clips = [f"{n:03}" for n in range(900)]
+    label = {clip: "harmful" if int(clip) % 3 else "safe" for clip in clips}
+    groups = {clip: f"g{int(clip) // 2}" for clip in clips}
+    luck = [
+        {clip: score(label[clip], noise) for clip, noise in zip(clips, rng.normal(0, 2, 900), strict=True)}
+        for _ in range(2)
+    ]
+    better = {clip: (heard + RIGHT["01"] * (label[clip] == "harmful")) / 1.9 for clip, heard in luck[1].items()}
+    sides = revision(label, luck[0], groups=groups), revision(turned(label, range(9), 3), better, groups=groups)
+    exact: Any = compare(*sides)["cnn"]
+    monkeypatch.setattr("training.compare.BLOCKS", 300)
+    monkeypatch.setattr("training.compare.MANY", 900)
+    found: Any = compare(*sides)["cnn"]
+    for labels in ("metrics", "by_old_labels"):
+        for name, figures in exact[labels].items():
+            width = figures["high"] - figures["low"]
+            for end in ("low", "high"):
+                assert found[labels][name][end] == pytest.approx(figures[end], abs=width / 8)
+            assert found[labels][name]["p"] == pytest.approx(figures["p"], abs=0.1)
+            assert {**found[labels][name], "low": 0, "high": 0, "p": 0} == {**figures, "low": 0, "high": 0, "p": 0}
+    assert found["attribution"] == exact["attribution"]
+    assert found != exact
+
+
+def turned(labels: dict[str, str], clips: range, digits: int = 2) -> dict[str, str]:
     other = {"safe": "harmful", "harmful": "safe"}
-    return labels | {f"{n:02}": other[labels[f"{n:02}"]] for n in clips}
+    return labels | {f"{n:0{digits}}": other[labels[f"{n:0{digits}}"]] for n in clips}
 
 
 def said(before: tuple[dict[str, str], range], after: tuple[dict[str, str], range]) -> str:
@@ -86,7 +115,7 @@ def said(before: tuple[dict[str, str], range], after: tuple[dict[str, str], rang
     for labels, errors in (before, after):
         heard = turned(TRUTH, errors)
         sides.append(revision(labels, {clip: 0.9 if label == "harmful" else 0.1 for clip, label in heard.items()}))
-    return verdict({"comparison": compare(*sides)})
+    return verdict({"comparison": compare(*sides), "judged": {"removed": unjudged(*sides)}})
 
 
 TRUTH = {f"{n:02}": "harmful" if n % 2 else "safe" for n in range(60)}
@@ -103,6 +132,15 @@ def test_who_relabels_the_errors_of_the_new_model_does_not_make_it_better() -> N
     assert "`cnn` better by the old labels only (+0.100 from" in said((TRUTH, FIRST_12), (half, range(0)))
     all_of_them = turned(TRUTH, FIRST_12)
     assert "worse by the new labels, better by the old labels (" in said((TRUTH, FIRST_12), (all_of_them, range(0)))
+
+
+def test_who_takes_out_the_errors_of_the_new_model_does_not_make_it_better() -> None:
+    emptied = TRUTH | dict.fromkeys((f"{n:02}" for n in NEXT_12), "")
+    assert said((TRUTH, FIRST_12), (emptied, NEXT_12)) == (
+        "Look twice: models no longer judged by 12 clips (12 `no label`). Balanced accuracy on the same clips: `cnn` "
+        "better by the new labels only (-0.050 from the labels, +0.250 from the model, +0.000 from it by the old "
+        "labels)."
+    )
 
 
 def test_labels_put_right_and_a_model_that_learned_from_them_are_better_and_it_says_what_each_adds() -> None:

@@ -138,14 +138,14 @@ def test_tables_and_columns_that_one_side_lacks_are_named_with_the_side() -> Non
 
 @pytest.mark.usefixtures("branch")
 def test_a_table_that_is_in_dvc_is_read_from_its_cache_and_missed_when_that_is_gone() -> None:
-    Path("data/scores.csv").write_text("clip_id,label,probability\nc1,safe,1\n")
+    Path("data/folds.csv").write_text("clip_id,fold\nc1,0\n")
     Path("dvc.yaml").write_text(
-        "stages: {score: {cmd: 'true', deps: [params.yaml], outs: [{data/scores.csv: {persist: true}}]}}"
+        "stages: {split: {cmd: 'true', deps: [params.yaml], outs: [{data/folds.csv: {persist: true}}]}}"
     )
     subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], check=True)
     git("add", "--all")
-    git("commit", "--message", "Scores in DVC")
-    Path("data/scores.csv").unlink()
+    git("commit", "--message", "Folds in DVC")
+    Path("data/folds.csv").unlink()
     assert "not in DVC's cache" not in run("HEAD").output
     shutil.rmtree(".dvc/cache")
     missing = run("HEAD~0").output
@@ -158,6 +158,13 @@ def test_a_table_that_cannot_be_read_is_named_with_its_revision() -> None:
     git("commit", "--all", "--message", "Break")
     said = "Error: data/clips.csv of HEAD cannot be read: the table has no column 'clip_id'."
     assert run("HEAD").output.startswith(said)
+
+
+@pytest.mark.usefixtures("branch")
+def test_what_only_the_page_shows_is_read_for_the_page_only() -> None:
+    write({"data/scores.csv": "id\n1\n"})
+    assert run("main").exit_code == 0
+    assert "data/scores.csv of the files here cannot be read" in run("main", "--html", "review.html").output
 
 
 def test_the_page_has_the_sound_of_a_removed_clip_from_the_cache_and_says_when_that_is_gone(repository: Path) -> None:
