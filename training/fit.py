@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from training import augment, checkpoints, losses, metrics_log, optimizers, sampling
+from training import augment, checkpoints, losses, metrics_log, optimizers, ranks, sampling
 from training.clips import Clips
 from training.recipe import Recipe, batches, epochs, learning_rate
 from training.rounds import Round
@@ -58,7 +58,8 @@ def fit(
     """
     if p.sampler == "once":
         turn = dataclasses.replace(turn, draws=torch.from_numpy(np.unique(turn.draws)))
-    fabric = Fabric(accelerator="auto", devices=1, precision=_precision(p.precision))
+    device = [ranks.rank()] if torch.cuda.is_available() else 1
+    fabric = Fabric(accelerator="auto", devices=device, precision=_precision(p.precision))
     torch.manual_seed(_seed(p, turn, 0))
     model = build()
     if p.prior_bias:
@@ -76,7 +77,9 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
 
     with metrics_log.log(live) as log:
-        bar = tqdm(total=epochs(turn, p), initial=len(history), desc=turn.name, unit="epoch", disable=None)
+        bar = tqdm(
+            total=epochs(turn, p), initial=len(history), desc=turn.name, unit="epoch", disable=ranks.rank() > 0 or None
+        )
         for metrics in history:
             metrics_log.add(log, metrics)
         while not _finished(history, turn, p):
@@ -92,7 +95,7 @@ def fit(
             if _best_epoch(history) == len(history) - 1:
                 kept = _weights(model)
             # save
-            if time.monotonic() - saved >= p.checkpoint_s or _finished(history, turn, p):
+            if ranks.rank() == 0 and (time.monotonic() - saved >= p.checkpoint_s or _finished(history, turn, p)):
                 state = {
                     "history": history,
                     "kept": kept,
@@ -122,10 +125,13 @@ def learn(
     epoch: int,
     vary: Vary,
 ) -> float:
-    """Train one epoch and return its mean loss: each clip is drawn as often as the training list says."""
+    """Train one epoch and return its mean loss: each clip is drawn as often as the training list says.
+
+    Processes that share the batches (`ranks`) draw alike, views and mixtures too, and learn from their part.
+    """
     seed = _seed(p, turn, epoch + 1)
     rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)  # dropout has no generator of its own
+    torch.manual_seed(seed + ranks.rank())  # dropout has no generator of its own
     counts = _counts(clips, turn, p).to(fabric.device)
     label = clips.targets[turn.draws].argmax(dim=1).numpy()
     total = 0.0
@@ -138,16 +144,20 @@ def learn(
         )
         x = vary(x.float(), lengths, rng)
         x, targets, weights = augment.mixup(x, targets, weights, alpha=p.mixup_alpha, rng=rng)
-        loss = losses.loss(model(x), targets, weights, p.loss, counts=counts)
+        own = ranks.own(len(rows))
+        loss = losses.loss(model(x[own]), targets[own], weights[own], p.loss, counts=counts)
+        loss = loss * (len(x[own]) / len(rows))
+        whole = ranks.total(loss)
         rate = learning_rate(step, epochs(turn, p) * batches(turn, p), p)
-        _check(loss.item(), turn, epoch, rate)
+        _check(whole, turn, epoch, rate)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate_share"]
         fabric.backward(loss)
+        ranks.sum_gradients(model)
         fabric.clip_gradients(model, optimizer, max_norm=p.clip_norm, error_if_nonfinite=False)
         optimizer.step()
         optimizer.zero_grad()
-        total += loss.item() * len(rows)
+        total += whole * len(rows)
     return total / len(turn.draws)
 
 

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from curation import files, params, tables
-from training import checkpoints, clips, fit, memory, rounds
+from training import checkpoints, clips, fit, memory, ranks, rounds
 from training.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -62,6 +63,7 @@ def train(
     card: Mapping[str, files.Json],
     view_s: float,
     spare: str = "",
+    processes: int = 1,
 ) -> None:
     """Train every round; write its weights, its metrics and, out of sample, the predictions of its held-out clips.
 
@@ -76,6 +78,7 @@ def train(
         card: what else one must know to build the model again.
         view_s: length of a training view.
         spare: what else saves memory, for a message.
+        processes: how many share the batches of a round; with several, rounds come one after another.
 
     Raises:
         click.ClickException: the tables disagree, a clip is not as `data` says, training fails, or memory runs out.
@@ -99,10 +102,16 @@ def train(
     key = checkpoints.key(paths.train, paths.folds, recipe=p.model_dump(mode="json"), model=described, heard=_digest(x))
 
     here = Paths(**{name: path.absolute() for name, path in vars(paths).items()})  # a worker may stand elsewhere
-    workers = 1 if torch.cuda.is_available() else min(len(turns), joblib.cpu_count())
+    alone = processes > 1 or torch.cuda.is_available()
+    workers = processes if alone else min(len(turns), joblib.cpu_count())
     task = joblib.delayed(_round)
-    with enough():
-        predicted = joblib.Parallel(workers)(task(turn, held, p, here, build, vary, key) for turn in turns)
+    with enough(), tempfile.TemporaryDirectory() as meetings:
+        seats = [
+            (turn, ranks.Seat(n, processes, Path(meetings, turn.name))) for turn in turns for n in range(processes)
+        ]
+        predicted = joblib.Parallel(workers, batch_size=1)(
+            task(turn, held, p, here, build, vary, key, at) for turn, at in seats
+        )[::processes]
     predictions = [
         rounds.table(rows["clip_id"], turn, said.double().numpy(), data.classes)
         for turn, said in zip(turns, predicted, strict=True)
@@ -124,11 +133,16 @@ def _round(
     build: Callable[[], nn.Module],
     vary: fit.Vary,
     key: str,
-) -> Tensor:
-    """Train one round, write its weights, and return the probabilities of its held-out clips."""
+    seat: ranks.Seat,
+) -> Tensor | None:
+    """Train one round, write its weights, and return the probabilities of its held-out clips: all by process 0."""
     torch.set_num_threads(1)  # rounds run side by side; a small model gains little from a second thread
     state = paths.checkpoint / f"{turn.name}.pt"
-    model = fit.fit(build, held, turn, p, vary=vary, live=paths.live / turn.name, checkpoint=state, key=key)
+    with ranks.taken(seat), tempfile.TemporaryDirectory() as nowhere:
+        live = Path(nowhere) if seat.number else paths.live / turn.name
+        model = fit.fit(build, held, turn, p, vary=vary, live=live, checkpoint=state, key=key)
+    if seat.number:
+        return None
     with files.replacing(paths.models / f"{turn.name}.safetensors") as temporary:
         temporary.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
     return fit.predict(model, held, turn.held_out, p)

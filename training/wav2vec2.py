@@ -53,6 +53,7 @@ class Params(Recipe):
     unfrozen_layers: Annotated[int, Field(ge=0)] | Literal["all"]  # that learn, from the top; 0: only the head does
     layer_decay: float = Field(gt=0, le=1)  # the learning rate of a layer is that of the layer above times this
     gradient_checkpointing: bool  # whether layers are computed twice to save memory
+    processes: int = Field(ge=1)  # that share each batch; with several, rounds are trained one after another
     scratch: Scratch
     dropout: float = Field(ge=0, lt=1)  # before the head
     augment: Augment | None  # None: training sees the clips as they are, and frozen layers see them once
@@ -61,6 +62,12 @@ class Params(Recipe):
     def _scratch_learns(self) -> Self:
         if self.weights == SCRATCH and self.unfrozen_layers != "all":
             raise ValueError("weights from scratch know nothing yet, so `unfrozen_layers` must be `all`")
+        return self
+
+    @model_validator(mode="after")
+    def _each_process_has_clips(self) -> Self:
+        if 2 * self.processes > self.batch_clips and self.processes > 1:
+            raise ValueError(f"{self.processes} `processes` share a batch: they need `batch_clips` of twice as many")
         return self
 
     @property
@@ -165,6 +172,7 @@ def main(**paths: Path) -> None:
         card={"model": "wav2vec2", "weights": p.weights, **known},
         view_s=p.augment.crop_s if p.augment else data.clip_s,
         spare=", set `gradient_checkpointing: true`, or free fewer `unfrozen_layers`",
+        processes=p.processes,
     )
 
 

@@ -254,3 +254,24 @@ def test_a_lack_of_memory_gets_advice(tmp_path: Path, monkeypatch: pytest.Monkey
     result = tones.refused(tmp_path, monkeypatch, wav2vec2.main, {"wav2vec2": SECTION})
     assert "Memory ran out with batches of 6 clips of 0.5 s, and 18 clips kept" in result.output
     assert "`augment.crop_s`, set `gradient_checkpointing: true`, or free fewer `unfrozen_layers`;" in result.output
+
+
+def test_a_batch_is_too_small_to_be_shared_by_so_many() -> None:
+    with pytest.raises(ValidationError, match="4 `processes` share a batch: they need `batch_clips` of twice as many"):
+        wav2vec2.Params(**SECTION | {"processes": 4})
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_the_batches_give_the_result_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = {"dropout": 0.0, "scratch": SCRATCH | {"dropout": 0.0}, "min_steps": 12, "batch_clips": 7}  # odd batches
+    one, two = (run(tmp_path / str(n), monkeypatch, processes=n, **exact) for n in (1, 2))
+    for name in ("fold_0", "fold_1", "fold_2"):
+        file = f"live/{name}/plots/metrics/train_loss.tsv"
+        losses = [np.loadtxt(folder / file, skiprows=1)[:, -1] for folder in (one, two)]
+        np.testing.assert_allclose(*losses, atol=1e-4)
+        assert abs(losses[0][-1] - losses[0][0]) > 0.1
+    predicted = [tables.read(folder / "predictions.csv", tables.PREDICTIONS) for folder in (one, two)]
+    np.testing.assert_allclose(*(table["probability"] for table in predicted), atol=1e-3)
+    assert not (two / ".checkpoints").exists()
