@@ -21,7 +21,7 @@ from curation.playable import unplayable
 from curation.project import prepared
 
 T = TypeVar("T")
-CREATED_AT_ONCE = 500  # tasks a request; 2,000 are a quarter faster, but keep annotators waiting
+CREATED_AT_ONCE = 1000  # tasks a request: a second in which annotators wait
 PREDICTED_AT_ONCE = 5000  # the cost of a request grows with the project
 WITHDRAWN_AT_ONCE = 500
 OURS = "earmark-"  # how the versions of our predictions begin
@@ -71,9 +71,9 @@ def push(
     """Bring the project `p.project` up to date, make it when there is none; twice is once.
 
     What is on the server is read first and only the difference is written, so that after an interruption, wherever it
-    was, the next push completes. What is made is looked at again: of a clip that has two tasks by then, because an
-    earlier push was stored late or another one is at work, one goes. Tasks that somebody has answered, skipped or begun
-    are never withdrawn, nor changed, but for what they say was shown (`curation.project`).
+    was, the next push completes. What is made is looked at again: of a clip that has two tasks by then, because it is
+    made anew, an earlier push was stored late or another one is at work, one goes. Tasks that somebody has answered,
+    skipped or begun are never withdrawn, nor changed, but for what they say was shown (`curation.project`).
 
     Args:
         server: where people answer.
@@ -94,21 +94,20 @@ def push(
         server.serve_folder(project, folder)
     planned = plan(wanted, server.tasks(project))
     faults = unplayable(server, {one: str(wanted[one].get("audio")) for one in planned.unheard}, clips)
-    create = [one for one in planned.create if one not in faults]
+    create, renew = (set(clip_ids) - faults.keys() for clip_ids in (planned.create, planned.renew))
+    version, guesses = predictions(scores)
+    if create or renew:  # before tasks are withdrawn: else these get their numbers, which may be open in a browser
+        _create(server, project, [one for one in wanted if one in create or one in renew], wanted, guesses)
+        planned = plan(wanted, server.tasks(project))
+    batches = _batches(planned.withdraw, WITHDRAWN_AT_ONCE, "withdraw")
+    withdrawn = max(sum(server.withdraw(project, some) for some in batches) - len(renew), 0)
     update = {number: one for number, one in planned.update.items() if one not in faults}
-    withdrawn = _withdraw(server, project, planned.withdraw)
     for number, clip_id in tqdm(update.items(), "update", unit=" tasks", delay=2):
         server.update_task(number, wanted[clip_id])
-    version, guesses = predictions(scores)
     kept = planned.kept
     lacking = [one for one in wanted if one in kept and one in guesses and version not in kept[one].models]
     for batch in _batches(lacking, PREDICTED_AT_ONCE, "predict"):
         server.predict(project, [{"task": kept[one].id, **guesses[one]} for one in batch])
-    if create:
-        _create(server, project, create, wanted, guesses)
-        settled = plan(wanted, server.tasks(project))
-        withdrawn += _withdraw(server, project, settled.withdraw)
-        kept = settled.kept
     ours = not project.model or project.model.startswith(OURS)  # else somebody has chosen a live model
     asked = wanted.keys() & kept.keys()
     if ours and project.model != version and not guesses.keys().isdisjoint(asked):  # one without guesses is refused
@@ -117,7 +116,7 @@ def push(
     sent = [{"clip_id": clip_id, "project_id": project.id, "task_id": task.id} for clip_id, task in kept.items()]
     label_at = f"{server.url}projects/{project.id}/data?tab={view}&labeling=1"
     receipt = pd.DataFrame(sent, columns=list(tables.SENT.columns))
-    return Receipt(receipt, len(create), len(update), withdrawn, faults, label_at)
+    return Receipt(receipt, len(create), len(update) + len(renew), withdrawn, faults, label_at)
 
 
 def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]]]:
@@ -128,10 +127,6 @@ def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]
         clip_id: page.prediction(label, probability, version)
         for clip_id, label, probability in likeliest[["clip_id", "label", "probability"]].itertuples(index=False)
     }
-
-
-def _withdraw(server: Server, project: Project, tasks: Sequence[int]) -> int:
-    return sum(server.withdraw(project, some) for some in _batches(tasks, WITHDRAWN_AT_ONCE, "withdraw"))
 
 
 def _create(server: Server, project: Project, clip_ids: Sequence[str], wanted: Wanted, guesses: Wanted) -> None:

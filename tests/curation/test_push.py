@@ -91,6 +91,57 @@ def test_the_plan_makes_anew_what_says_that_something_else_was_shown_for_it_may_
     assert (planned.create, planned.update, planned.withdraw) == (["a"], {}, [1])
 
 
+def test_the_plan_changes_what_comes_next_where_it_is_and_makes_anew_what_comes_later() -> None:
+    clips = [f"{number:02}" for number in range(40)]
+    data = {clip: {"audio": "", "clip_id": clip, "rank": rank, "shown": "blind"} for rank, clip in enumerate(clips)}
+    turned = [data[clip] | {"rank": 39 - number} for number, clip in enumerate(clips)]
+    touched = {39, 5}
+    planned = plan.plan(data, [Task(n, one, n in touched, frozenset()) for n, one in enumerate(turned)])
+    order = [clip for number, clip in reversed(list(enumerate(clips))) if number not in touched]
+    assert (list(planned.update.values()), planned.renew) == (order[:30], order[30:])
+    assert (planned.create, planned.withdraw, planned.unheard) == ([], [], [])
+
+
+def test_of_doubles_that_nobody_has_touched_the_one_that_is_as_wanted_stays() -> None:
+    planned = plan.plan(wanted("a"), [present(1, "a", rank=5), present(2, "a"), present(3, "a")])
+    assert (planned.withdraw, planned.kept["a"].id, planned.update) == ([1, 3], 2, {})
+
+
+def test_a_queue_in_another_order_is_made_anew_but_for_what_comes_next(fake, server, monkeypatch) -> None:
+    monkeypatch.setattr(plan, "IN_PLACE", 1)
+    do(server, "abcd")
+    fake.tasks[4]["draft_exists"] = True
+    fake.asked.clear()
+    receipt = do(server, "dcba")
+    found = {number: (task["data"]["clip_id"], task["data"]["rank"]) for number, task in fake.tasks.items()}
+    assert found == {1: ("a", 4), 4: ("d", 4), 5: ("c", 2), 6: ("b", 3)}
+    assert [fake.tasks[number]["models"] for number in (5, 6)] == [[], [fake.projects[1]["model_version"]]]
+    assert (receipt.created, receipt.updated, receipt.withdrawn) == (0, 3, 0)
+    assert receipt.sent.set_index("clip_id")["task_id"].to_dict() == {"a": 1, "b": 6, "c": 5, "d": 4}
+    assert sum(line.split()[0] != "GET" for line in fake.asked) == 3
+
+
+def test_a_clip_that_has_moved_to_where_nobody_hears_it_keeps_the_task_it_has(fake, server, monkeypatch) -> None:
+    monkeypatch.setattr(plan, "IN_PLACE", 0)
+    do(server, "ab")
+    fake.sound |= {"status": 404}
+    moved = [{"data": task["data"] | {"audio": f"/elsewhere{task['data']['audio']}"}} for task in tasks("ab")]
+    receipt = push.push(server, moved, SCORES, P, classes=CLASSES)
+    assert (set(receipt.unplayable), receipt.created, receipt.updated, receipt.withdrawn) == ({"a", "b"}, 0, 0, 0)
+    assert [task["data"] for task in fake.tasks.values()] == list(wanted("ab").values())
+
+
+@pytest.mark.parametrize("in_place", [0, 1, 30])
+def test_no_number_that_may_be_open_in_a_browser_is_given_to_another_clip(fake, server, monkeypatch, in_place) -> None:
+    monkeypatch.setattr(plan, "IN_PLACE", in_place)
+    opened: dict[int, str] = {}
+    for clips in ("abc", "abd", "ebda", "adbe", "af", "gfh", "hgf", "i"):
+        do(server, clips)
+        assert asked(fake) == sorted(clips)
+        for number, task in fake.tasks.items():
+            assert opened.setdefault(number, task["data"]["clip_id"]) == task["data"]["clip_id"]
+
+
 def test_a_push_makes_project_tasks_predictions_and_one_view_by_rank(fake, server) -> None:
     receipt = do(server, "ab")
     assert receipt.sent.to_dict("list") == {"clip_id": ["a", "b"], "project_id": [1, 1], "task_id": [1, 2]}

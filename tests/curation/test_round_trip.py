@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from curation import answers, label_studio, pull, push, tables
+from curation import answers, label_studio, plan, pull, push, tables
 
 CLASSES = ("harmful", "safe")
 CLIPS = tuple("abcdef")
@@ -65,6 +65,8 @@ class RoundTrip(RuleBasedStateMachine):
         self.server = label_studio.connect(URL, KEY, transport=self.fake.transport)
         self.queue: tuple[str, ...] = ()
         self.before, self.folder = Path.cwd(), tempfile.TemporaryDirectory()
+        self.few = mock.patch.object(plan, "IN_PLACE", 1)  # the others of a queue in another order are made anew
+        self.few.start()
         os.chdir(self.folder.name)
         text = rows.PARAMS.read_text()
         Path("params.yaml").write_text(text.replace("  overlap_s: 30 ", f"  overlap_s: {P.overlap_s} "))
@@ -78,6 +80,7 @@ class RoundTrip(RuleBasedStateMachine):
         self.committed: tuple = ()
 
     def teardown(self) -> None:
+        self.few.stop()
         os.chdir(self.before)
         self.folder.cleanup()
 
@@ -147,6 +150,21 @@ class RoundTrip(RuleBasedStateMachine):
         self.let_live()
         self.a_push()
 
+    @rule(request=st.integers(0, 10), place=st.integers(0, 9))
+    def somebody_answers_while_we_push(self, request: int, place: int) -> None:
+        left, said = iter(range(request, -1, -1)), []
+
+        def answer(_: httpx.Request) -> None:
+            if next(left, 1) == 0 and self.fake.tasks:
+                number = sorted(self.fake.tasks)[place % len(self.fake.tasks)]
+                said.append(self.fake.annotate(number, 2, choice("safe")))
+
+        self.fake.before = answer
+        self.push()
+        self.let_live()
+        assert set(said) <= {one["id"] for _, one in self.annotations()}
+        self.a_push()
+
     @rule()
     def a_push(self) -> None:
         touched = {number for number, task in self.fake.tasks.items() if task["annotations"] or task["draft_exists"]}
@@ -161,6 +179,7 @@ class RoundTrip(RuleBasedStateMachine):
         rank = {clip: place for place, clip in enumerate(self.queue, 1)}
         assert sorted(open_clips) == sorted((clip, rank[clip]) for clip in self.queue if clip not in begun)
         assert set(receipt.sent["clip_id"]) == {*self.queue, *begun}
+        assert set(receipt.sent["task_id"]) <= set(self.fake.tasks)
         assert all(len(set(task["models"])) == len(task["models"]) for task in self.fake.tasks.values())
         again = self.push()
         assert (again.created, again.updated, again.withdrawn) == (0, 0, 0)
