@@ -63,27 +63,21 @@ class Connection:
         Raises:
             Refused: it is not, the server says no, or nobody answers.
         """
-        what = f"{method} {path}"
-        reply = self._send(what, method, path, json, query or {})
-        try:
-            body = reply.json() if reply.content else None
-        except ValueError as error:
-            raise self._refusal(what, reply.status_code, "no JSON") from error
-        if reply.status_code >= httpx.codes.BAD_REQUEST:
-            raise self._refusal(what, reply.status_code, body)
+        reply, body = self._reply(method, path, json, query or {})
         if not isinstance(body, kind):
-            raise self._refusal(what, reply.status_code, f"a {type(body).__name__} where a {kind.__name__} belongs")
+            odd = f"a {type(body).__name__} where a {kind.__name__} belongs"
+            raise self._refusal(f"{method} {path}", reply.status_code, odd)
         return body
 
     def clock(self) -> datetime:
         """Return what time it is for the server, to the second.
 
         Raises:
-            Refused: it does not say, or nobody answers.
+            Refused: it does not say, says no, or nobody answers.
         """
-        date = self._send("GET api/version", "GET", "api/version", None, {}).headers.get("date", "")
+        reply, _ = self._reply("GET", "api/version", None, {})
         try:
-            return parsedate_to_datetime(date)
+            return parsedate_to_datetime(reply.headers.get("date", ""))
         except ValueError as error:
             raise Refused(f"{self.url} does not say what time it is. Is it a Label Studio?") from error
 
@@ -102,6 +96,18 @@ class Connection:
                 raise self._not_renewed("GET of a clip", error) from error
         with self._audio.stream("GET", url, headers=wanted) as reply:
             return reply  # the body, which may be the whole sound, is not read
+
+    def _reply(self, method: str, path: str, json: Json, query: Mapping[str, object]) -> tuple[httpx.Response, object]:
+        """Return the reply to a request, and the JSON in it."""
+        what = f"{method} {path}"
+        reply = self._send(what, method, path, json, query)
+        try:
+            body = reply.json() if reply.content else None
+        except ValueError as error:
+            raise self._refusal(what, reply.status_code, "no JSON") from error
+        if reply.is_error:
+            raise self._refusal(what, reply.status_code, body)
+        return reply, body
 
     def _send(self, what: str, method: str, path: str, json: Json, query: Mapping[str, object]) -> httpx.Response:
         retries = READ_AGAIN if method == "GET" else 0

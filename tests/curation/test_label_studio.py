@@ -1,6 +1,7 @@
 import base64
 import json
 import time
+from datetime import UTC, datetime
 
 import click
 import httpx
@@ -49,6 +50,25 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whatever_the_server_answers_is_a_refusal_in_words(status: int, reply: dict, message: str) -> None:
     with pytest.raises(connection.Refused, match=message):
         refusing(status, **reply).project("earmark")
+
+
+@pytest.mark.parametrize(
+    ("status", "reply", "message"),
+    [
+        (
+            401,
+            {"json": {"detail": "Invalid token."}},
+            "answers GET api/version with 401: Invalid token. The key is wrong",
+        ),
+        (503, {"text": HTML}, "answers GET api/version with 503: no JSON. Look at the log"),
+        (200, {"json": {}, "headers": {"date": "today"}}, "does not say what time it is"),
+    ],
+)
+def test_no_time_is_taken_from_a_refusal(status: int, reply: dict, message: str) -> None:
+    headers = {"date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    with pytest.raises(connection.Refused, match=message):
+        refusing(status, **{"headers": headers, **reply}).clock()
+    assert refusing(200, json={}, headers=headers).clock() == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
