@@ -38,7 +38,7 @@ def balance(labels: pd.DataFrame, folds: pd.DataFrame, flags: pd.DataFrame, p: P
     rows = rows.assign(times=1, weight=1.0, why="kept")
     nameless = rows["label"] == ""
     _leave_out(rows, nameless, "unlabelled")
-    _leave_out(rows, nameless & (rows["origin"] == "review"), "reviewed as none of the classes")
+    _leave_out(rows, nameless & (rows["origin"] == "review"), "reviewed as none of the classes or bad audio")
     room = _room(rows, p.max_drop_share)
     _settle_undecided(rows, flags, room, p)
     if p.method == "oversample":

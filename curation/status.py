@@ -6,6 +6,7 @@ import click
 import pandas as pd
 
 from curation import review, tables
+from curation.annotation import OTHERS
 
 
 def status(queue: pd.DataFrame, sent: pd.DataFrame, reviews: pd.DataFrame) -> list[str]:
@@ -27,6 +28,7 @@ def status(queue: pd.DataFrame, sent: pd.DataFrame, reviews: pd.DataFrame) -> li
         f"{len(on_server) - done - passed} open",
         f"answers   {len(standing)} standing to {len(answered)} clips, {len(newest) - len(standing)} skipped, "
         "taken back or replaced",
+        "          " + ", ".join(f"{(standing['answer'] == one).sum()} {one}" for one in OTHERS),
         f"people    {standing['annotator'].nunique()} annotators, {review.minutes(reviews):.0f} minutes",
         f"agreement {_agreement(standing)}",
         f"queue     {len(waiting)} of {len(queue)} clips to hear" + (f": {reasons}" if reasons else ""),

@@ -32,12 +32,18 @@ def test_the_status_counts_what_stands() -> None:
         answer("a", "bob", "safe"),
         answer("a", "cyn", "harmful"),
         answer("b", "ann", "skipped"),
+        answer("d", "ann", "bad_audio"),
+        answer("d", "bob", "unsure"),
+        answer("d", "cyn", "unsure"),
+        answer("e", "ann", "none"),
+        answer("e", "ann", "deleted", 2),
     )
     assert status.status(QUEUE, SENT, reviews) == [
         "asked     2 clips on the server, 1 answered, 1 skipped, 0 open",
-        "answers   3 standing to 1 clips, 1 skipped, taken back or replaced",
-        "people    3 annotators, 4 minutes",
-        "agreement 33% of 3 pairs of answers to the same clip",
+        "answers   6 standing to 2 clips, 2 skipped, taken back or replaced",
+        "          2 unsure, 1 bad_audio, 0 none",
+        "people    3 annotators, 8 minutes",
+        "agreement 33% of 6 pairs of answers to the same clip",
         "queue     1 of 3 clips to hear: 1 suspect",
         "          1 of them are not on the server: `earmark push`",
     ]
