@@ -1,6 +1,7 @@
 """Describe a sound by numbers: what the vectors of the clips are made of."""
 
 import itertools
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import librosa
@@ -21,6 +22,8 @@ LAGS_S, LAGS = (0.064, 3.0), 24  # range and number of the lags at which onsets 
 BANDS, SLOWEST_HZ, RATES, PERIOD_S = 16, 0.5, 8, 4.0  # of the modulation spectrum: bands, rates, window
 KERNELS, BIAS_DB = 4, 10.0  # random convolutions a pair of dilations, and the deviation of their biases
 DILATIONS = tuple(itertools.product((1, 2, 4, 8), (1, 2, 4, 8, 16, 32)))  # in mel bands and in frames
+SLOW, SLOW_KERNELS = 3, 8  # frames whose mean is one of the slow patterns' frames; their convolutions a pair
+SLOW_DILATIONS = tuple(itertools.product((1, 2, 4, 8), (1, 2, 4, 8)))
 REGIONS = 4  # of mel bands, each pooled by itself: where a pattern lies matters, but not to a band
 SEED = 0  # of the random convolutions
 
@@ -39,9 +42,10 @@ def features(sound: Samples, p: Params, *, rate_hz: int) -> dict[str, Array]:
 
     Statistics over time of standard descriptors: `cepstrum` says how it sounds, `spectrum` where its energy lies,
     `rhythm` when it begins and repeats, `modulation` how fast it swells and fades, `share` and `contrast` how often and
-    how strongly random patterns occur in it. Gain, polarity, and silence before and after the sound do not matter, so
-    that neither level nor padding can become a shortcut.
+    how strongly random patterns occur in it, `slow` how often slower ones do. Gain, polarity, and silence before and
+    after the sound do not matter, so that neither level nor padding can become a shortcut.
     """
+    sound = sound[: np.flatnonzero(sound).max(initial=0) + 1]  # trimming has frames, which zeros would shift the end of
     window, hop = round(p.window_s * rate_hz), round(p.hop_s * rate_hz)
     trimmed, _ = librosa.effects.trim(
         sound / max(np.abs(sound).max(), TINY), top_db=p.silence_db, frame_length=window, hop_length=hop
@@ -51,7 +55,7 @@ def features(sound: Samples, p: Params, *, rate_hz: int) -> dict[str, Array]:
     power = librosa.feature.melspectrogram(S=magnitude**2, sr=rate_hz, n_mels=p.mels, fmin=LOW_HZ)
     mel_db = librosa.power_to_db(power, ref=np.max)
     crossings = librosa.feature.zero_crossing_rate(heard, frame_length=window, hop_length=hop)
-    share, contrast = patterns(mel_db)
+    share, contrast = patterns(mel_db, DILATIONS, KERNELS, seed=SEED)
     blocks = {
         "cepstrum": cepstrum(mel_db),
         "spectrum": spectrum(magnitude, crossings, rate_hz),
@@ -59,6 +63,7 @@ def features(sound: Samples, p: Params, *, rate_hz: int) -> dict[str, Array]:
         "modulation": modulation(mel_db, hop_s=hop / rate_hz),
         "share": share,
         "contrast": contrast,
+        "slow": slow(mel_db),
     }
     return {name: block.astype(np.float32) for name, block in blocks.items()}
 
@@ -116,7 +121,14 @@ def modulation(mel_db: Array, *, hop_s: float) -> Array:
     return swells
 
 
-def patterns(mel_db: Array) -> tuple[Array, Array]:
+def slow(mel_db: Array) -> Array:
+    """Return the share of other random convolutions above their bias, on a spectrogram with a third of the frames."""
+    frames = mel_db.shape[1] // SLOW * SLOW
+    coarse = mel_db[:, :frames].reshape(len(mel_db), -1, SLOW).mean(axis=2) if frames else mel_db
+    return patterns(coarse, SLOW_DILATIONS, SLOW_KERNELS, seed=SEED + 1)[0]
+
+
+def patterns(mel_db: Array, dilations: Sequence[tuple[int, int]], kernels: int, *, seed: int) -> tuple[Array, Array]:
     """Return the share of random convolutions above their bias, and their deviation, in `REGIONS` ranges of mel bands.
 
     Kernels of 3 bands by 3 frames, spread by their dilation, whose weights sum to 0: they respond to edges, sweeps,
@@ -125,21 +137,24 @@ def patterns(mel_db: Array) -> tuple[Array, Array]:
 
     Args:
         mel_db: log-mel spectrogram, shape (n_mels, n_frames).
+        dilations: of the kernels, in bands and in frames.
+        kernels: how many of each dilation.
+        seed: of weights and biases.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     n_mels, n_frames = mel_db.shape
     shares, contrasts = [], []
-    for bands, frames in DILATIONS:
-        weights = rng.normal(size=(KERNELS, 9))
+    for bands, frames in dilations:
+        weights = rng.normal(size=(kernels, 9))
         weights -= weights.mean(axis=1, keepdims=True)
         weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-        bias_db = rng.normal(scale=BIAS_DB, size=(KERNELS, 1, 1))
+        bias_db = rng.normal(scale=BIAS_DB, size=(kernels, 1, 1))
         padded = np.pad(mel_db, ((bands, bands), (frames, frames)), mode="edge")
         shifted = [
             padded[band : band + n_mels, frame : frame + n_frames]
             for band, frame in itertools.product((0, bands, 2 * bands), (0, frames, 2 * frames))
         ]
-        responses = np.tensordot(weights.astype(np.float32), shifted, 1).reshape(KERNELS, REGIONS, -1)
+        responses = np.tensordot(weights.astype(np.float32), shifted, 1).reshape(kernels, REGIONS, -1)
         shares.append((responses > bias_db).mean(axis=2).ravel())
         contrasts.append(responses.std(axis=2).ravel())
     return np.concatenate(shares), np.concatenate(contrasts)

@@ -182,8 +182,7 @@ def _limits(model: Model, found: Dataset) -> Iterator[str]:
     yield "The intervals leave out the luck of a training run: another seed gives other weights."
     answered = (judged["origin"] == "review").sum()
     yield f"{len(judged)} labels judge it: {answered} come from people's answers, the others are as they were given."
-    yield from cautions.doubts(found)
-    yield from cautions.shortcuts(found)
+    yield from (*cautions.doubts(found), *cautions.shortcuts(found))
     if model.shifted:
         yield from robustness.sentences({model.name: model.shifted})
     else:
@@ -208,10 +207,10 @@ def _width(recalls: Mapping[str, Mapping[str, float | None]]) -> Iterator[str]:
 
 
 def _training(model: Model) -> Iterator[str]:
-    pretrained = model.built.get("weights", "scratch")
     if of := model.built.get("of"):
         yield f"weights: none of its own; it says the mean of what {' and '.join(map(code, of))} say"
     elif model.built:
+        pretrained = model.built.get("weights", "scratch")
         origin = "none, it was trained from scratch" if pretrained == "scratch" else code(pretrained)
         digest = f", SHA-256 {code(model.built['sha256'])}" if "sha256" in model.built else ""
         yield f"pretrained weights: {origin}{digest}"
@@ -246,7 +245,6 @@ def _prediction(model: Model, found: Dataset, audio: Path) -> str:
     turn = next(iter(model.weights))
     fold = TEST if turn == "test" else int(turn.removeprefix("fold_"))
     unseen = found.rows.loc[found.rows["fold"] == fold, "clip_id"].iloc[0]
-    lines = snippet(str(model.built.get("model")), turn, unseen, folder=model.folder, audio=audio)
-    if not lines:
+    if not (lines := snippet(str(model.built.get("model")), turn, unseen, folder=model.folder, audio=audio)):
         return "It is not a model of earmark: ask whoever made it."
     return f"In the project and its environment, a clip that these weights have not seen:\n\n{block(lines, 'python')}"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from curation import descriptors
-from curation.descriptors import features, patterns
+from curation.descriptors import features
 
 RATE_HZ = 16000
 TOLERANCE = 1e-4  # of a pattern's share and contrast
@@ -40,6 +40,12 @@ def test_how_much_silence_is_before_and_after_a_sound_does_not_matter(hops: tupl
     np.testing.assert_allclose(row(much), row(little), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("samples", [1, 700, 3000])
+def test_zeros_after_a_sound_change_not_a_bit(samples: int) -> None:
+    sound = pulses(0.4, 1.01)
+    np.testing.assert_array_equal(row(np.pad(sound, (0, samples))), row(sound))
+
+
 def test_pulses_repeat_at_the_lag_at_which_they_were_made() -> None:
     lags_s = [lags.mean() * P.hop_s for lags in np.array_split(np.arange(4, 188), descriptors.LAGS)]
     for every_s in (0.4, 0.7, 1.1):
@@ -69,6 +75,10 @@ def test_the_spectrum_tells_high_from_low_and_tones_from_noise() -> None:
     assert hiss[flatness] > max(low[flatness], high[flatness]) + 5
 
 
+def patterns(mel_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return descriptors.patterns(mel_db, descriptors.DILATIONS, descriptors.KERNELS, seed=descriptors.SEED)
+
+
 def ridge(low: int = 0) -> np.ndarray:
     """Return a log-mel spectrogram of 200 frames, quiet but for a line that rises by 16 bands from `low` amid them."""
     mel_db = np.full((P.mels, 200), -60, np.float32)
@@ -91,6 +101,14 @@ def test_the_patterns_of_a_louder_or_a_later_sound_are_the_same() -> None:
     for other in (ridge() + 12, np.roll(ridge(), 30, axis=1)):
         for one, same in zip(patterns(ridge()), patterns(other), strict=True):
             np.testing.assert_allclose(same, one, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_slow_patterns_hear_what_three_frames_have_in_common_and_not_their_order() -> None:
+    rising = ridge()[:, :198]
+    jagged = rising.reshape(P.mels, -1, 3)[:, :, ::-1].reshape(P.mels, -1)
+    np.testing.assert_allclose(descriptors.slow(jagged), descriptors.slow(rising), atol=TOLERANCE)
+    assert np.abs(patterns(jagged)[0] - patterns(rising)[0]).max() > 50 * TOLERANCE
+    assert np.abs(descriptors.slow(rising[:, ::-1]) - descriptors.slow(rising)).max() > 50 * TOLERANCE
 
 
 @pytest.mark.parametrize("region", range(descriptors.REGIONS))
