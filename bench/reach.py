@@ -71,7 +71,7 @@ def held_out(held: clips.Clips, turn: rounds.Round, p: lite_cnn.Params, resoluti
 def machine(points: NDArray[np.float32], rows: pd.DataFrame, group: NDArray[np.str_]) -> NDArray[np.float64]:
     """Return the same of the scoring model, as stage `score` would have it, but over the folds of `rows`."""
     label, fold = rows["label"].to_numpy(str), rows["fold"].to_numpy()
-    parts = [np.flatnonzero(fold != number) for number in range(FOLDS)]
+    parts = [np.flatnonzero(fold != number) for number in np.unique(fold)]
     found = score.decisions(scoring.kernel(points), label, group, parts, score.Params.load("score").penalty)
     names = np.unique(label)
     steepness = score.calibrate(found, np.searchsorted(names, label))
