@@ -115,10 +115,10 @@ JUDGES: dict[str, Judge] = {
 }
 
 
-def read(data: Path, work: Path) -> tuple[pd.DataFrame, Vectors, Array, float]:
-    """Return the clips of ESC-10, cut by stage `ingest`, their vectors, mel statistics, and ms of features a clip."""
+def read(data: Path, work: Path, table: str = "clips.csv") -> tuple[pd.DataFrame, Vectors, Array, float]:
+    """Return clips of ESC-10, cut by stage `ingest`, their vectors, mel statistics, and ms of features a clip."""
     about = params.Data.load("data")
-    listed = pd.read_csv(data / "clips.csv", dtype=str).rename(columns={"recording": "group"})
+    listed = pd.read_csv(data / table, dtype=str).rename(columns={"recording": "group"})
     cut, _ = ingest.ingest(
         listed[["file", "label", "group"]],
         data / "audio",

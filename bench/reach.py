@@ -26,34 +26,37 @@ TIMED = 50  # clips predicted one by one
 LIMIT_S = 180  # for all folds of 400 clips, on two cores
 
 
-def listing(clip_ids: pd.Series, label: NDArray[np.str_], group: NDArray[np.str_], seed: int) -> pd.DataFrame:
+def listing(
+    clip_ids: pd.Series, label: NDArray[np.str_], group: NDArray[np.str_], seed: int, *, folds: int = FOLDS
+) -> pd.DataFrame:
     """Return what `rounds.listing` does: a training list by stage `balance` over folds of whole recordings."""
     fold = np.empty(len(label), np.int64)
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     for number, (_, held_out) in enumerate(splitter.split(label, label, group)):
         fold[held_out] = number
     ids = pd.DataFrame({"clip_id": clip_ids.to_numpy()})
-    folds = ids.assign(fold=fold)
+    placed = ids.assign(fold=fold)
     given = ids.assign(label=label, origin="given", confidence=np.nan, answers=0)
-    return rounds.listing(balance.balance(given, folds, tables.FLAGS.empty(), balance.Params.load("balance")), folds)
+    return rounds.listing(balance.balance(given, placed, tables.FLAGS.empty(), balance.Params.load("balance")), placed)
 
 
 def network(held: clips.Clips, rows: pd.DataFrame, p: lite_cnn.Params, resolution: mel.Params) -> NDArray[np.float64]:
     """Return LiteCNN's probability of the first class for every clip, out of fold."""
     turns = rounds.rounds(rows, labels.CLASSES, validate=False)
-    task = joblib.delayed(_round)
+    task = joblib.delayed(held_out)
     found = joblib.Parallel(joblib.cpu_count())(task(held, turn, p, resolution) for turn in turns)
     whole = np.empty(len(rows))
     for turn, part in zip(turns, found, strict=True):
-        whole[turn.held_out.numpy()] = part
+        whole[turn.held_out.numpy()] = part[:, 0]
     return whole
 
 
-def _round(held: clips.Clips, turn: rounds.Round, p: lite_cnn.Params, resolution: mel.Params) -> NDArray[np.float32]:
+def held_out(held: clips.Clips, turn: rounds.Round, p: lite_cnn.Params, resolution: mel.Params) -> NDArray[np.float32]:
+    """Return LiteCNN's probability of each class for the clips that one round holds out."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as own:
         model = fit.fit(
-            lambda: lite_cnn.LiteCNN(resolution.bands, p.channels, len(labels.CLASSES), p.dropout),
+            lambda: lite_cnn.LiteCNN(resolution.bands, p.channels, held.targets.shape[1], p.dropout),
             held,
             turn,
             p,
@@ -62,7 +65,7 @@ def _round(held: clips.Clips, turn: rounds.Round, p: lite_cnn.Params, resolution
             checkpoint=Path(own) / "checkpoint.pt",
             key="bench",
         )
-        found: NDArray[np.float32] = fit.predict(model, held, turn.held_out, p)[:, 0].numpy()
+        found: NDArray[np.float32] = fit.predict(model, held, turn.held_out, p).numpy()
         return found
 
 

@@ -3,18 +3,19 @@
 import base64
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import click
+import numpy as np
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
 from curation import page
 from curation.files import Json
-from training import live
+from training import calibration, live
 
 USER = "earmark"  # of basic authentication, all that Label Studio can send
 CLIP_ID = re.compile("[0-9a-f]{16}")  # such a name leads out of no folder
@@ -142,7 +143,13 @@ def _prediction(task: Task, model: live.Live, audio: Path) -> Json:
         )
     found = live.probabilities(model, clip_id, audio)
     label = min(found, key=lambda name: (-found[name], name))
-    return page.prediction(label, found[label], model.version)
+    return page.prediction(label, tempered(found, model.temperature)[label], model.version)
+
+
+def tempered(found: Mapping[str, float], temperature: float) -> dict[str, float]:
+    """Return the probabilities as sure as the model has a right to be."""
+    scaled = calibration.tempered(np.array([[*found.values()]]), temperature)[0]
+    return dict(zip(found, scaled.tolist(), strict=True))
 
 
 def _only(token: str) -> Callable[[Request], None]:

@@ -27,12 +27,13 @@ Stamp: TypeAlias = list[tuple[Path, int, int]]
 class Live:
     """A model as stage `train` left it."""
 
-    version: str  # its name and a hash of its weights and predictions
+    version: str  # its name and a hash of its weights, its predictions and its temperature
     data: params.Data  # what it takes for a clip
     predicted: Mapping[str, Mapping[str, float]]  # by clip: the probability of each class, out of sample
     folds: Mapping[str, int]  # by clip
     rounds: Mapping[int, nn.Module]  # by the fold that each has not learnt from
     mel: mel.Params | None  # None: the model reads the waveform
+    temperature: float = 1.0  # of all its predictions, by stage `evaluate`; 1: not known
 
     def inputs(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the model reads of samples, and how much of its time is sound."""
@@ -80,8 +81,8 @@ def judges(live: Live, clip_id: str) -> Mapping[int, nn.Module]:
     return found
 
 
-def load(folder: Path, predictions: Path, folds: Path) -> Live:
-    """Return the model in `folder` with its `predictions`.
+def load(folder: Path, predictions: Path, folds: Path, metrics: Path | None = None) -> Live:
+    """Return the model in `folder` with its `predictions`, and its temperature where the file `metrics` has one.
 
     Raises:
         click.ClickException: a file is missing or damaged.
@@ -93,14 +94,22 @@ def load(folder: Path, predictions: Path, folds: Path) -> Live:
         rounds = {fold: MODELS[card["model"]].load(folder, name) for fold, name in named.items()}
         resolution = None if card["model"] == "wav2vec2" else mel.Params.model_validate(card["mel"])
         weights = [folder / f"{name}.safetensors" for name in named.values()]
-        version = f"{card['model']}-{_digest([folder / 'model.json', *weights, predictions])}"
+        temperature = _temperature(metrics, card["model"])
+        digest = _digest([folder / "model.json", *weights, predictions], temperature)
     except FileNotFoundError as error:
         raise click.ClickException(f"{error.filename or folder} does not exist. {AGAIN}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise click.ClickException(
             f"{folder} is no trained model ({type(error).__name__}: {error}). {AGAIN}"
         ) from error
-    return Live(version, data, _wide(predictions, data), _folds(folds), rounds, resolution)
+    version = f"{card['model']}-{digest}"
+    return Live(version, data, _wide(predictions, data), _folds(folds), rounds, resolution, temperature)
+
+
+def _temperature(metrics: Path | None, model: str) -> float:
+    if metrics is None or not metrics.exists():
+        return 1.0
+    return float(json.loads(metrics.read_text(encoding="utf-8")).get(model, {}).get("temperature", 1.0))
 
 
 def _wide(path: Path, data: params.Data) -> dict[str, dict[str, float]]:
@@ -116,8 +125,8 @@ def _folds(path: Path) -> dict[str, int]:
     return dict(zip(table["clip_id"], table["fold"], strict=True))
 
 
-def _digest(paths: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
+def _digest(paths: Sequence[Path], temperature: float) -> str:
+    digest = hashlib.sha256(str(temperature).encode())
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:8]
@@ -126,8 +135,8 @@ def _digest(paths: Sequence[Path]) -> str:
 class Latest:
     """The model as it lies on the disk, read again whenever it has changed there."""
 
-    def __init__(self, folder: Path, predictions: Path, folds: Path) -> None:
-        self._paths = (folder, predictions, folds)
+    def __init__(self, folder: Path, predictions: Path, folds: Path, metrics: Path) -> None:
+        self._paths = (folder, predictions, folds, metrics)
         self._one_at_a_time = threading.Lock()
         self._stamp: Stamp = []
         self._live: Live | None = None
@@ -148,9 +157,10 @@ class Latest:
             return self._live
 
     def _files(self) -> Stamp:
-        folder, *files = self._paths
+        folder, *files, metrics = self._paths
+        known = [metrics] if metrics.exists() else []
         try:
-            stats = [(path, path.stat()) for path in (*sorted(folder.glob("*")), *files)]
+            stats = [(path, path.stat()) for path in (*sorted(folder.glob("*")), *files, *known)]
         except FileNotFoundError:
             return []
         return [(path, stat.st_mtime_ns, stat.st_size) for path, stat in stats]

@@ -119,7 +119,14 @@ def _refuse_blind() -> None:
 )
 @click.option("--data", type=click.Path(path_type=Path), default="data", show_default=True, help="Tables and clips.")
 @click.option("--models", type=click.Path(path_type=Path), default="models", show_default=True, help="Trained models.")
-def main(model: str, host: str, port: int, data: Path, models: Path) -> None:
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path),
+    default="reports/metrics.json",
+    show_default=True,
+    help="Has the temperature.",
+)
+def main(model: str, host: str, port: int, data: Path, models: Path, metrics: Path) -> None:
     r"""Serve a trained model to a Label Studio, as its ML backend, until Ctrl-C.
 
     A project has to be hinted (`label_studio.shown`). Every request needs the token of EARMARK_SERVE_TOKEN, or the one
@@ -133,7 +140,7 @@ def main(model: str, host: str, port: int, data: Path, models: Path) -> None:
     Exit status: 0 ended by Ctrl-C, 1 refused.
     """
     _refuse_blind()
-    latest = live.Latest(models / model, data / "predictions" / f"{model}.csv", data / "folds.csv")
+    latest = live.Latest(models / model, data / "predictions" / f"{model}.csv", data / "folds.csv", metrics)
     torch.set_num_threads(1)  # requests run side by side; a small model gains little from a second thread
     version = latest().version
     token, where = read_token(platformdirs.user_config_path("earmark") / "serve-token")

@@ -98,7 +98,8 @@ def test_the_version_is_that_of_the_weights(tmp_path: Path) -> None:
 
 
 def latest(root: Path) -> live.Latest:
-    return live.Latest(root / "models/lite_cnn", root / "data/predictions/lite_cnn.csv", root / "data/folds.csv")
+    files = ("models/lite_cnn", "data/predictions/lite_cnn.csv", "data/folds.csv", "reports/metrics.json")
+    return live.Latest(*(root / file for file in files))
 
 
 def test_a_model_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
@@ -108,6 +109,18 @@ def test_a_model_is_read_again_only_when_it_has_changed(tmp_path: Path) -> None:
     assert current() is first
     served.write_model(tmp_path / "models/lite_cnn", ROUNDS | {"fold_0": 0.2})
     assert current().version != first.version
+
+
+def test_a_temperature_that_evaluate_has_written_is_read_at_once_and_is_another_version(tmp_path: Path) -> None:
+    served.write(tmp_path, rounds=ROUNDS, folds={KNOWN: 0})
+    current = latest(tmp_path)
+    seen = [current()]
+    (tmp_path / "reports").mkdir()
+    for text in ('{"lite_cnn": {"temperature": 2.0}}', '{"lite_cnn": {"clips": 1}, "wav2vec2": {"temperature": 3.0}}'):
+        (tmp_path / "reports/metrics.json").write_text(text)
+        seen.append(current())
+    assert [found.temperature for found in seen] == [1.0, 2.0, 1.0]
+    assert seen[0].version == seen[2].version != seen[1].version
 
 
 def test_while_a_model_is_away_it_is_refused_and_then_it_is_back(tmp_path: Path) -> None:

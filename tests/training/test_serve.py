@@ -74,6 +74,10 @@ def test_it_serves_the_model_of_the_project(project: Path, ran: list[uvicorn.Ser
         "label_config": page.config(CLASSES, hinted=True),
     }
     assert client.post("/predict", json=asked).json()["results"][0]["score"] == pytest.approx(0.75)
+    files.write_json({"lite_cnn": {"temperature": 2.0}}, project / "reports/metrics.json")
+    evens = 3**0.5  # the odds of 3 to 1, by a temperature of 2
+    found = client.post("/predict", json=asked).json()["results"][0]["score"]
+    assert found == pytest.approx(evens / (1 + evens))
 
 
 @pytest.mark.usefixtures("project")
