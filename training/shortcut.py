@@ -43,7 +43,8 @@ def culprits(found: Findings) -> pd.DataFrame:
     if best["auc"] <= best["chance_auc"]:
         return rows.head(0)
     inside = nuisances.bins(rows, columns)[best["where"]].to_numpy()
-    return rows[inside & (rows["label"] == best["label"])].sort_values("file", kind="stable")
+    told: pd.DataFrame = rows[inside & (rows["label"] == best["label"])].sort_values("file", kind="stable")
+    return told
 
 
 def _best(found: Findings) -> dict[str, Any]:
