@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from curation import review
+from curation.snapshot import places
 
 ABSTAINS = "unsure"
 
@@ -40,8 +41,10 @@ def agreement(reviews: pd.DataFrame, given: pd.Series) -> Agreement:
     by_chance = answers.sum() ** 2 - (counts.sum(axis=0) ** 2).sum()
     apart = coincidences.sum() - np.trace(coincidences)
     pairs, same = (answers * (answers - 1)).sum(), (counts * (counts - 1)).sum()
-    labelled = newest[newest["clip_id"].map(given).fillna("") != ""]
-    as_given = labelled["answer"] == labelled["clip_id"].map(given)
+    place = places(pd.Index(newest["clip_id"]), given.index)
+    known = newest[place >= 0].assign(given=given.iloc[place[place >= 0]].to_numpy())
+    labelled = known[known["given"] != ""]
+    as_given = labelled["answer"] == labelled["given"]
     return {
         "clips": len(counts),
         "agreeing_pairs": _rounded(same / pairs) if pairs else None,

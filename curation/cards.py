@@ -20,6 +20,7 @@ KINDS = {  # where the changes have them, and what they are called
     "train": "newly in or out of training",
     "files": "in another file",
 }
+UNJUDGED = "models no longer judged by it"
 CONFIRMED = "label from elsewhere"  # the same one, and the least of news
 Rows: TypeAlias = list[dict[str, Any]]
 
@@ -50,6 +51,8 @@ def cards(changes: Changes, before: Snapshot, after: Snapshot, vectors: Vectors 
     for kind, rows in changes.get("clips", {}).items():
         for clip in rows:
             kinds.setdefault(clip["clip_id"], []).append(kind)
+    for clip in changes.get("judged", {}).get("removed", []):
+        kinds.setdefault(clip["clip_id"], []).append(UNJUDGED)
     near = neighbours(kinds, after, vectors) if vectors else {}
     reviews = pd.concat([before.reviews, after.reviews]).drop_duplicates()
     answers = _by_clip(reviews[reviews["clip_id"].isin(kinds)].sort_values(["clip_id", "reviewed_utc"]))

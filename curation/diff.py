@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from curation.agreement import agreement
-from curation.judged import unjudged
+from curation.judged import exchanged
 from curation.snapshot import REJECTS, REVIEWS, TEST, Snapshot, places
 from curation.verdict import Changes
 
@@ -37,7 +37,7 @@ def diff(before: Snapshot, after: Snapshot) -> Changes:
         "groups": _moved(old, new, "group") if _grouped(lacks) else [],
         "folds": _moved(old, new, "fold") if _known(lacks, "folds", "fold") else [],
         "train": _moved(old, new, "use") if _known(lacks, "train", "times", "why") else [],
-        "judged": _present({"added": unjudged(after, before), "removed": unjudged(before, after)}),
+        "judged": _present(exchanged(before, after)),
         "metrics": _metrics(before, after),
         "params": _pairs(_settings(before), _settings(after)),
     }
@@ -58,7 +58,8 @@ def _listed(clips: pd.DataFrame) -> list[Changes]:
 
 def records(table: pd.DataFrame) -> list[Changes]:
     """Return the rows of a table as mappings."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
+    columns = (table[name].tolist() for name in table.columns)
+    return [dict(zip(table.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _present(found: Changes) -> Changes:

@@ -1,7 +1,7 @@
 """Tell which clips the models of a revision are judged by, and why those of another are not."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,8 @@ import pandas as pd
 from curation import review
 from curation.label import NO_LABEL
 from curation.snapshot import TEST, Snapshot, places
+
+Rows: TypeAlias = list[dict[str, Any]]
 
 
 def judged(one: Snapshot) -> pd.DataFrame:
@@ -20,12 +22,19 @@ def judged(one: Snapshot) -> pd.DataFrame:
     return clips[np.logical_or.reduce(predicted)] if predicted else clips.head(0)
 
 
-def unjudged(one: Snapshot, other: Snapshot) -> list[dict[str, Any]]:
-    """Return the clips that only the models of `one` are judged by, and `why`; nothing where one side has no models."""
-    if not all(side.predictions.keys() - {"scores"} for side in (one, other)):
-        return []
-    mine = judged(one)
-    gone = mine[places(mine.index, judged(other).index) < 0]
+def exchanged(before: Snapshot, after: Snapshot) -> dict[str, Rows]:
+    """Return the clips that only the models of `after` are judged by, `added`, and only those of `before`, `removed`.
+
+    `why` says what they are on the other side. Nothing where one side has no models.
+    """
+    if not all(one.predictions.keys() - {"scores"} for one in (before, after)):
+        return {}
+    old, new = judged(before), judged(after)
+    return {"added": _alone(new, old, before), "removed": _alone(old, new, after)}
+
+
+def _alone(mine: pd.DataFrame, theirs: pd.DataFrame, other: Snapshot) -> Rows:
+    gone = mine[places(mine.index, theirs.index) < 0]
     place = places(gone.index, other.clips.index)
     states = other.clips[["label", "fold"]].iloc[place[place >= 0]].to_dict("index")
     standing = review.standing(other.reviews)

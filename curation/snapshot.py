@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 TEST = "-1"  # the fold that models are judged by, where there is one
 ANSWER = ("annotation_id", "annotation_utc")  # of which a row of reviews is a version; older tables have neither
+HEADER = 100_000  # bytes, more than one has
 REVIEWS = ("clip_id", "annotator", "reviewed_utc", "answer", "seconds", "shown", "note", *ANSWER)
 REJECTS = ("file", "start_s", "label", "reason", "detail")
 COLUMNS = {
@@ -71,7 +72,8 @@ def places(ids: pd.Index, among: pd.Index) -> NDArray[np.int64]:
 
 def _lacking(texts: Mapping[str, bytes | None]) -> Iterator[str]:
     for name, columns in COLUMNS.items():
-        header = next(csv.reader([(texts.get(name) or b"").partition(b"\n")[0].decode(errors="replace")]), [])
+        content = texts.get(name) or b""
+        header = next(csv.reader([content[:HEADER].partition(b"\n")[0].decode(errors="replace")]), [])
         missing = [column for column in columns if column not in header]
         yield from (f"{name}.{column}" for column in missing) if header else (name,)
     yield from (name for name in ("metrics",) if not texts.get(name))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import fake_gitlab
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ from curation.changes import LIMIT
 from training import evaluate
 
 ROOT = Path(__file__).parents[1]
+REVIEW_PAGE = (ROOT / "docs/review.md").read_text(encoding="utf-8")
 COMMENT = (Path(__file__).parent / "pull_request.md").read_text(encoding="utf-8")
 FIRST, ADDED, TESTED = 60, 12, 24  # clips
 HOSTILE = "<script>|`@you`\u202e.wav"
@@ -194,9 +196,8 @@ FAILS = """
     pass  cnn: balanced_accuracy 0.833 [0.627, 0.955], at least 0.6
     pass  cnn: roc_auc 0.819 [0.533, 0.966], lower end at least 0.5
     pass  cnn: ece 0.146 no interval, at most 0.3
-
-[Listen to it](https://github.example/o/r/actions/runs/5): artifact `review`.
 """
+LISTEN = "\n[Listen to it](https://github.example/o/r/actions/runs/5): artifact `review`.\n"
 
 
 def scripts(name: str) -> list[str]:
@@ -232,21 +233,23 @@ def workflows(tmp_path: Path, programs: Path) -> tuple[list[int], str]:
 
     found = [status(script, clone) for script in scripts("data-review")]
     assert [status(script, other) for script in scripts("data-review-comment")] == [0, 0]
-    comment = (programs / "comment").read_text(encoding="utf-8")
-    return found, re.sub(r"sealed on \d{4}-\d\d-\d\d", "sealed on DATE", comment)
+    return found, sealed((programs / "comment").read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
-def test_the_workflows_put_all_into_one_comment_and_keep_it_up_to_date_and_say_what_fails(
-    check_out: Callable[[str], None], installed: Path, tmp_path: Path
-) -> None:
+def sealed(comment: str) -> str:
+    """Return a comment whenever the test set was sealed."""
+    return re.sub(r"sealed on \d{4}-\d\d-\d\d", "sealed on DATE", comment)
+
+
+def in_ci(check_out: Callable[[str], None]) -> str:
+    """Check a branch out where the programs of CI are, and return the comment, with room for what comes first."""
     propose("hear", FIRST + ADDED, answers(range(20, 30), "ann", 0), skill=1.5)
     check_out("hear")
     git("config", "user.name", "CI")
     git("config", "user.email", "ci@example.org")
     Path(".venv/bin").mkdir(parents=True)
-    for name, module in (("dvc", "dvc"), ("earmark", "curation.cli")):
-        Path(f".venv/bin/{name}").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+    for name, arguments in (("dvc", "-m dvc"), ("earmark", "-m curation.cli"), ("python", "")):
+        Path(f".venv/bin/{name}").write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         Path(f".venv/bin/{name}").chmod(0o755)
     shutil.copytree(ROOT / ".github", ".github")
     Path(".gitignore").write_text("/.venv/\n/review/\n")
@@ -255,8 +258,43 @@ def test_the_workflows_put_all_into_one_comment_and_keep_it_up_to_date_and_say_w
     )
     commit("Add a stage that never ran")
     base = git("merge-base", "origin/main", "HEAD").strip()
-    told = f"<!-- earmark data review -->\n{{}}{COMMENT.replace('origin/main', base)}{FAILS}"
+    return f"<!-- earmark data review -->\n{{}}{COMMENT.replace('origin/main', base)}{FAILS}"
 
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+def test_the_job_for_gitlab_puts_all_into_one_note_and_keeps_it_up_to_date(check_out: Callable[[str], None]) -> None:
+    (snippet,) = re.findall(r"## On GitLab\n\n```yaml\n(.*?)```", REVIEW_PAGE, flags=re.DOTALL)
+    (job,) = yaml.safe_load(snippet).values()
+    told = in_ci(check_out)
+    known = {"CI_PROJECT_ID": "5", "CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main"}
+    notes = "/api/v4/projects/5/merge_requests/7/notes"
+    with fake_gitlab.serving("secret", notes) as gitlab:
+
+        def run(script: list[str], token: str) -> int:
+            variables = known | job["variables"] | {"CI_API_V4_URL": f"{gitlab.url}/api/v4", "REVIEW_TOKEN": token}
+            return subprocess.run(
+                ["bash", "-e", "-o", "pipefail", "-c", "\n".join(script)], env=os.environ | variables, check=False
+            ).returncode
+
+        assert run(job["script"], "secret") == 1  # for the gate
+        first = sealed(gitlab.notes[2])
+        Path("review/comment.md").write_text("<!-- earmark data review -->\nLater\n")
+        (post,) = (line for line in job["script"] if "REVIEW_TOKEN" in line)
+        assert run([post], "") == 0
+        assert gitlab.asked == [f"GET {notes}?per_page=100&sort=asc", f"POST {notes}"]
+        assert run([post], "secret") == 0
+    assert first == told.format(STALE)
+    assert gitlab.asked[2:] == [f"GET {notes}?per_page=100&sort=asc", f"PUT {notes}/2"]
+    assert gitlab.notes == {1: "A note of a person.", 2: "<!-- earmark data review -->\nLater\n"}
+    assert all(Path(folder, "review.html").exists() for folder in job["artifacts"]["paths"])
+
+
+@pytest.mark.slow
+def test_the_workflows_put_all_into_one_comment_and_keep_it_up_to_date_and_say_what_fails(
+    check_out: Callable[[str], None], installed: Path, tmp_path: Path
+) -> None:
+    told = in_ci(check_out) + LISTEN
     assert workflows(tmp_path, installed) == ([0, 0, 0, 1], told.format(STALE))
     subprocess.run([".venv/bin/dvc", "commit", "--force", "--quiet"], check=True)
     commit("Run the stage")

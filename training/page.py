@@ -84,7 +84,7 @@ def _evidence(found: Findings) -> Iterator[tuple[str, list[str], list[list[str]]
 
 
 def _shortcut(found: Findings) -> dict[str, list[Any]]:
-    """Return the clips of the shortcut as a table: its header and its rows."""
+    """Return the clips that make the shortcut as a table: its header and its rows."""
     clips = shortcut.culprits(found)
     rows = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in clips.to_numpy()]
     return {"header": list(clips.columns), "rows": rows}

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+import pyarrow
 
 from curation import params, versions
 from curation.changes import markdown
@@ -21,6 +23,7 @@ SCHEMA = 1  # of the JSON; it rises when a key changes its meaning or goes
 TABLES = ("clips", "labels", "groups", "folds", "train", "rejects", "reviews")
 FOR_THE_PAGE = ("flags", "scores")
 LESS = ("reviews", "groups")  # without them there were no answers yet, and the groups are those given
+_one_parses = threading.Lock()  # what parsing needs beside the files is more than they, and given back
 EPILOG = """\b
 A and B are branches, tags or commits. Without A: where this branch left main.
 Without B: the files as they are here.
@@ -78,7 +81,9 @@ def revision(name: str | None, data: Path, metrics: Path, tables: Sequence[str])
             f"Not committed: {', '.join(map(code, open_changes[:5]))}{' ...' if len(open_changes) > 5 else '.'}"
         )
     try:
-        return Revision(shown, commit, parse(texts), tuple(notes), {name: paths[name] for name in texts})
+        with _one_parses:
+            snapshot = parse(texts)
+        return Revision(shown, commit, snapshot, tuple(notes), {name: paths[name] for name in texts})
     except ValueError as error:
         table, _, why = str(error).partition(": ")
         place = f"{paths[table]} of {shown}"
@@ -173,7 +178,9 @@ def main(
     """Say what changed in clips, labels, models and params from revision A to B, as Markdown."""
     names = (before or versions.branching_point()[:10], after)
     tables = (*TABLES, *FOR_THE_PAGE) if page else TABLES
-    sides = [revision(name, data, metrics, tables) for name in names]
+    with ThreadPoolExecutor() as pool:  # git unpacks one side while the other is parsed
+        sides = list(pool.map(lambda name: revision(name, data, metrics, tables), names))
+    pyarrow.default_memory_pool().release_unused()  # what parsing took
     sides = [told(one, other) for one, other in (sides, sides[::-1])]
     snapshots = [side.snapshot for side in sides]
     with ThreadPoolExecutor() as pool:  # NumPy works beside Python

@@ -30,9 +30,10 @@ def cause(found: Findings) -> Cause:
 
 
 def culprits(found: Findings) -> pd.DataFrame:
-    """Return the clips that have the most telling values of the most telling measure, if that is no luck.
+    """Return the clips that make the shortcut, by file, if it is no luck: those whose label its values tell right.
 
-    They have clip_id, file, label and the columns of the measure; those of the label that it speaks for come first.
+    They have the most telling values of the most telling measure, and the label that these speak for. Columns are
+    clip_id, file, label and those of the measure.
     """
     best = _best(found)
     columns = list(nuisances.MEASURES[best["measure"]])
@@ -41,9 +42,9 @@ def culprits(found: Findings) -> pd.DataFrame:
     rows = measured.merge(labels, on="clip_id", validate="one_to_one")[["clip_id", "file", "label", *columns]]
     if best["auc"] <= best["chance_auc"]:
         return rows.head(0)
-    told = rows.assign(other=rows["label"] != best["label"])[nuisances.bins(rows, columns)[best["where"]].to_numpy()]
-    listed: pd.DataFrame = told.sort_values(["other", "file"], kind="stable").drop(columns="other")
-    return listed
+    inside = nuisances.bins(rows, columns)[best["where"]].to_numpy()
+    told: pd.DataFrame = rows[inside & (rows["label"] == best["label"])].sort_values("file", kind="stable")
+    return told
 
 
 def _best(found: Findings) -> dict[str, Any]:

@@ -71,5 +71,13 @@ def test_a_new_label_comes_before_a_confirmed_one() -> None:
     assert [(card.clip_id, card.kinds) for card in found] == [("c2", ["relabelled"]), ("c1", ["label from elsewhere"])]
 
 
+def test_a_clip_that_models_are_no_longer_judged_by_says_so() -> None:
+    said = "clip_id,label,probability\nc1,harmful,0.75\nc1,safe,0.25\n"
+    before = revision(clips=CLIPS, predictions__cnn=said)
+    after = revision(clips=CLIPS, labels="clip_id,label,origin\nc1,,review\n", predictions__cnn=said)
+    (card,) = cards(diff(before, after), before, after, None)
+    assert card.kinds == ["relabelled", "models no longer judged by it"]
+
+
 def test_without_vectors_no_neighbour_is_claimed() -> None:
     assert {len(card.neighbours) for card in cards(diff(BEFORE, AFTER), BEFORE, AFTER, None)} == {0}

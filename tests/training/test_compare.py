@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from curation.judged import unjudged
+from curation.judged import exchanged
 from curation.snapshot import Snapshot, parse
 from curation.verdict import verdict
 from training.compare import compare
@@ -115,7 +115,7 @@ def said(before: tuple[dict[str, str], range], after: tuple[dict[str, str], rang
     for labels, errors in (before, after):
         heard = turned(TRUTH, errors)
         sides.append(revision(labels, {clip: 0.9 if label == "harmful" else 0.1 for clip, label in heard.items()}))
-    return verdict({"comparison": compare(*sides), "judged": {"removed": unjudged(*sides)}})
+    return verdict({"comparison": compare(*sides), "judged": exchanged(*sides)})
 
 
 TRUTH = {f"{n:02}": "harmful" if n % 2 else "safe" for n in range(60)}

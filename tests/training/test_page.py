@@ -117,11 +117,11 @@ def test_a_model_without_an_error_is_said(tmp_path: Path) -> None:
 
 
 def test_the_clips_of_a_shortcut_are_listed_where_there_is_one(found: Findings, folder: Path) -> None:
-    assert "clips of the shortcut" not in page(found, folder)
+    assert "make the shortcut" not in page(found, folder)
     told = found.shortcuts.assign(auc=0.8, where="codec mp3", label="safe")
     codecs = ["mp3" if clip in ("s1", "s2") else "wav" for clip in found.clips["clip_id"]]
     text = page(dataclasses.replace(found, shortcuts=told, clips=found.clips.assign(codec=codecs)), folder)
-    listed = text.partition("The 2 clips of the shortcut</summary>")[2].partition("</details>")[0]
+    listed = text.partition("The 2 clips that make the shortcut: ")[2].partition("</details>")[0]
     assert re.findall(r'<th scope="row">(\w+)</th><td>\w+.wav</td><td>safe</td><td>mp3</td>', listed) == ["s1", "s2"]
 
 

@@ -1,16 +1,21 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
 from curation import cli, versions
+from training.review import SCHEMA
 
+DOCS = Path(__file__).parents[2] / "docs"
 CLIPS = "clip_id,file,duration_s,label,group\n"
 BEFORE = {
     "data/clips.csv": CLIPS + "c1,a.wav,60,safe,g1\nc2,b.wav,30,harmful,g2\n",
@@ -27,7 +32,7 @@ AFTER = BEFORE | {
 
 def write(texts: dict[str, str]) -> None:
     for name, text in texts.items():
-        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)
 
 
@@ -65,6 +70,60 @@ def test_without_revisions_the_workspace_is_compared_with_where_the_branch_left_
         },
         "verdict": "No model to compare.",
     }
+
+
+def tables(version: str) -> dict[str, str]:
+    """Return files that differ between the versions `old` and `new` in every kind of change."""
+    now = version == "new"
+    clips = ["c0", "c1", "c2", *(("c3", "c5") if now else ("c3", "c4"))]
+    label = {
+        "c0": "harmful",
+        "c1": "" if now else "safe",
+        "c2": "safe",
+        "c3": "safe" if now else "harmful",
+        "c4": "safe",
+    }
+    label["c5"] = "harmful"
+
+    def rows(header: str, line: Callable[[str], str]) -> str:
+        return "\n".join([header, *map(line, clips)]) + "\n"
+
+    answer = "c1,ann,2026-01-01T00:00:00Z,bad_audio,blind\nc3,ann,2026-01-01T00:00:01Z,safe,blind\n"
+    return {
+        "data/clips.csv": rows(
+            "clip_id,file,duration_s,label,group", lambda c: f"{c},{c}{version}.wav,6,{label[c]},{c}"
+        ),
+        "data/labels.csv": rows("clip_id,label,origin", lambda c: f"{c},{label[c]},{'review' if now else 'given'}"),
+        "data/groups.csv": rows("clip_id,group", lambda c: f"{c},{c}{version}"),
+        "data/folds.csv": rows("clip_id,fold", lambda c: f"{c},{int(now)}"),
+        "data/train.csv": rows("clip_id,times,why", lambda c: f"{c},{int(now)},kept"),
+        "data/rejects.csv": f"file,start_s,label,reason,detail\n{version}.wav,,safe,silent,Nothing.\n",
+        "data/reviews.csv": f"clip_id,annotator,reviewed_utc,answer,shown\n{answer if now else ''}",
+        "data/predictions/cnn.csv": rows(
+            "clip_id,label,probability", lambda c: f"{c},harmful,0.{4 + now}\n{c},safe,0.{6 - now}"
+        ),
+        "reports/metrics.json": json.dumps(
+            {"cnn": {"mcc": {"value": 0.5 + now, "low": None, "high": 1}, "faults": [version]}}
+        ),
+        "params.yaml": f"split: {{salt: {version}}}\n",
+    }
+
+
+def test_the_json_has_the_keys_that_are_documented_and_no_other(repository: Path) -> None:
+    for version in ("old", "new"):
+        write(tables(version))
+        git("add", "--all")
+        git("commit", "--message", version)
+    found = json.loads(run("--json", "HEAD~1", "HEAD").output)
+    schema = json.loads((DOCS / "review.schema.json").read_text())
+    jsonschema.validate(found, schema)
+    assert found["schema"] == SCHEMA
+    assert f"`schema` is {SCHEMA}." in (DOCS / "review.md").read_text()
+    rows = re.findall(r"^\| `(changes\.\w+.*?) \|", (DOCS / "review.md").read_text(), flags=re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"\w+", row.removeprefix("changes."))}
+    assert documented == found["changes"].keys() == schema["properties"]["changes"]["properties"].keys()
+    assert found["changes"]["comparison"]["cnn"].keys() == schema["$defs"]["comparison"]["properties"].keys()
+    assert [clip["why"] for clip in found["changes"]["judged"]["removed"]] == ["bad_audio", "not there"]
 
 
 @pytest.mark.usefixtures("branch")
