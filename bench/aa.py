@@ -3,9 +3,10 @@
 python bench/aa.py [--data FOLDER] [--runs N] [--refold] [--out FILE]      FOLDER: ESC-10, with small.csv and audio/
 
 Every pair of runs is compared by `training.compare`, and the words are those of the verdict. LiteCNN's runs have other
-seeds on the same folds, with --refold other folds as well: repeated cross-validation. The support vector machines have no seed but
-its folds. Simulated runs have luck of their own in every group. Runs may be called apart in 5 % of the pairs; where the
-binomial interval lies above that, this fails. It takes pairs for independent; those that share a run are not quite.
+seeds on the same folds, with --refold other folds as well: repeated cross-validation. The support vector machines have
+no seed but its folds. Simulated runs have luck of their own in every group. Runs may be called apart in 5 % of the
+pairs; where the binomial interval lies above that, this fails. It takes pairs for independent; those that share a run
+are not quite.
 
 Beside it stands the luck of a run: the deviation of balanced accuracy over the runs, and half of the first one's 95 %
 interval, which knows of other clips and of no other run.
