@@ -124,7 +124,7 @@ def project(folder: Path) -> tuple[pd.DataFrame, clips.Clips]:
     path, data = folder / "params.yaml", folder / "data"
     about, resolution = params.Data.load("data", path), mel.Params.load("mel", path)
     train, folds, groups = (
-        tables.read(data / f"{table.name}.csv", table) for table in (tables.TRAIN, tables.FOLDS, tables.GROUPS)
+        tables.read(data / table.name, table) for table in (tables.TRAIN, tables.FOLDS, tables.GROUPS)
     )
     rows = rounds.listing(train, folds).merge(groups[["clip_id", "group"]], on="clip_id")
     rows = rows[(rows["fold"] != rounds.TEST) & (rows["label"] != "")].reset_index(drop=True)
