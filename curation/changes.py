@@ -207,7 +207,9 @@ def _agreement(agreement: Changes) -> Section:
         "given_hinted": "answers like the given label, shown",
     }
     rows = [
-        [words[name], *(_number(agreement[when][name]) for when in ("before", "after"))] for name in words if agreement
+        [words[name], *(_number(agreement[when][name]) for when in ("before", "after"))]
+        for name in words
+        if agreement and agreement["before"][name] != agreement["after"][name]
     ]
     return Section("Agreement of annotators", ("figure", "before", "after"), rows)
 
@@ -234,7 +236,11 @@ def _balance(balance: Sequence[Changes]) -> Section:
 
 
 def _sizes(before: float | None, after: float | None) -> str:
-    return "-" if before is None or after is None else f"{before:g} → {after:g}"
+    return "-" if before is None or after is None else f"{_size(before)} → {_size(after)}"
+
+
+def _size(figure: float) -> str:
+    return f"{figure:.1f}" if isinstance(figure, float) else str(figure)
 
 
 def _figure(figure: Changes | None) -> str:
@@ -244,7 +250,9 @@ def _figure(figure: Changes | None) -> str:
     value = figure.get("value")
     if isinstance(value, str):
         return code(value)
-    return f"{value:.3f}{_interval(figure, '.3f')}" if isinstance(value, float) else _json(value)
+    if isinstance(value, int | float):
+        return f"{_number(value)}{_interval(figure, '.3f')}"
+    return _json(value)
 
 
 def _interval(figure: Changes, how: str) -> str:

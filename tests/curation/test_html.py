@@ -29,7 +29,7 @@ def card(number: int, label: str, *, reason: str = "label", kind: str = "relabel
         after=state | {"label": label, "origin": origin},
         flags=[{"reason": reason, "score": "0.1", "suggested": EVIL, "when": "before"}],
         answers=[{"annotator": EVIL, "answer": label, "shown": "blind", "note": EVIL}],
-        opinions=[{"model": EVIL, "label": label, "before": 0.25, "after": 0.75}],
+        opinions=[{"model": EVIL, "before": f"{label} 0.75", "after": "safe 0.75"}],
         neighbours=[{"file": EVIL, "label": EVIL, "distance": 1.5}],
     )
 
