@@ -70,6 +70,15 @@ def test_the_same_cards_are_the_same_bytes(tmp_path: Path) -> None:
     assert page(tmp_path / "a", *CARDS).read_bytes() == page(tmp_path / "b", *CARDS).read_bytes()
 
 
+def test_what_stays_is_not_said_twice(tmp_path: Path) -> None:
+    kept = card(1, "harmful")
+    moved = replace(kept, after=kept.after | {"fold": "2"})
+    for one, folds in ((kept, ["test"]), (moved, ["test", "fold 2"])):
+        change = page(tmp_path, one).read_text().partition('<p class="change">')[2].partition("</p>")[0]
+        assert re.findall(r"test|fold \d", change) == folds
+        assert change.count("group") == 1
+
+
 def test_a_missing_sound_is_said_where_the_player_would_be(tmp_path: Path) -> None:
     text = page(tmp_path, card(9, "safe")).read_text()
     assert "c9.wav is not here" in text
