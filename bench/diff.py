@@ -158,7 +158,7 @@ def predicted(today: pd.DataFrame, skill: float, rng: np.random.Generator) -> pd
 
 
 def measure(command: list[str], folder: Path) -> dict[str, files.Json]:
-    """Return seconds and peak memory of a command, and the last line it prints; `lacks` when a module is missing."""
+    """Return seconds and peak memory of a command, and how many changes it finds; `lacks` when a module is missing."""
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(["timeout", str(LIMIT_S), *command], cwd=folder, stdout=out, stderr=err)
@@ -173,7 +173,7 @@ def measure(command: list[str], folder: Path) -> dict[str, files.Json]:
         "wall_s": time.monotonic() - began,
         "cpu_s": used.ru_utime + used.ru_stime,
         "peak_gb": used.ru_maxrss / 1e6,
-        "said": said.strip().splitlines()[0],
+        "changes": found_changes(said.strip().splitlines()[0]),
     }
 
 
@@ -212,8 +212,7 @@ def main(clips: int, peers: str, out: Path | None) -> None:
         figures = {key: f"{value:.1f}" if isinstance(value, float) else value for key, value in figures.items()}
         click.echo(f"{who:>14} " + ", ".join(f"{key} {value}" for key, value in figures.items()))
     for who, figures in found.items():
-        if "said" in figures:
-            assert found_changes(str(figures["said"])) == changed, f"{who} does not find the {changed} changes"
+        assert figures.get("changes", changed) == changed, f"{who} does not find the {changed} changes"
     if out:
         files.write_json({"clips": clips, "changed": changed, "found": found}, out)
     ours = found["earmark diff"]

@@ -37,7 +37,7 @@ class Card:
     after: Mapping[str, str]
     flags: Rows  # reason, score, suggested, when
     answers: Rows
-    opinions: Rows  # model, label, before, after
+    opinions: Rows  # model, before, after: the likeliest class with its probability
     neighbours: Rows  # clip_id, file, label, distance
 
 
@@ -113,10 +113,12 @@ def _by_clip(table: pd.DataFrame) -> dict[str, Rows]:
 
 
 def _opinions(before: Snapshot, after: Snapshot, clip_id: str) -> Rows:
-    said: dict[tuple[str, str], dict[str, float]] = {}
+    """Return what each model says is likeliest, before and after."""
+    said: dict[str, dict[str, str]] = {}
     for when, one in (("before", before), ("after", after)):
         for model, table in one.predictions.items():
             if clip_id in table.index:
-                for label in table.columns:
-                    said.setdefault((model, label), {})[when] = table[label][clip_id]
-    return [{"model": model, "label": label, **when} for (model, label), when in sorted(said.items())]
+                row = table.loc[clip_id]
+                said.setdefault(model, {})[when] = f"{row.idxmax()} {row.max():.2f}"
+    names = {"scores": "scoring model"}
+    return [{"model": names.get(model, model), **when} for model, when in sorted(said.items())]

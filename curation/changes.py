@@ -1,44 +1,18 @@
 """What changed between two revisions, as Markdown for a pull request or a terminal."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
-from curation.markdown import code, table
-from curation.verdict import HEADLINE, Changes, confirmed, counts, effect, relabelled, signed, some, sources, verdict
+from curation import model_changes
+from curation.markdown import code
+from curation.section import Section, as_json, number, text
+from curation.verdict import Changes, confirmed, counts, relabelled, some, verdict
 
 LIMIT = 60_000  # characters: GitHub takes 65,536 a comment, in which .github/data_review.py also has the gate
 ROWS = (20, 10, 5, 1)  # of a list, as many as there is room for
 ANSWERS = 5  # to a clip
-CELL = 80  # characters of a text in a table
-UNFOLDED = 8  # longer lists are folded
-HEADLINES = (HEADLINE, "mcc", "roc_auc", "worst_case")
-STATES = {  # of a model: what is said where it is not so, and where it is
-    "collapsed": ("not collapsed", "collapsed"),
-    "at_chance": ("better than chance", "no better than chance"),
-    "faults": ("nothing", ""),  # these are words themselves
-}
 RELABELLED = "Clips relabelled"
 UNJUDGED = "Clips that models are no longer judged by"
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table of one kind of change."""
-
-    title: str  # holds no text of the data
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    explained: str = ""
-
-    def body(self, shown: int) -> str:
-        """Return the section with so many of its rows, folded when long."""
-        more = f"\n\nand {len(self.rows) - shown} more; `--json` has them all" if len(self.rows) > shown else ""
-        rows = table(self.header, self.rows[:shown]) + more
-        folded = f"<details><summary>{self.title} ({len(self.rows)})</summary>\n\n{rows}\n\n</details>"
-        body = folded if len(self.rows) > UNFOLDED else f"**{self.title}**\n\n{rows}"
-        return f"{body}\n\n{self.explained}" if self.explained else body
 
 
 def markdown(changes: Changes, *, before: str, after: str, notes: Iterable[str] = ()) -> str:
@@ -77,10 +51,10 @@ def _sections(changes: Changes) -> Iterator[Section]:
     """Yield each section, the most important first."""
     clips, rejects = changes.get("clips", {}), changes.get("rejects", {})
     fresh = ("clip_id", "file", "label", "group", "fold")
-    yield _states(changes.get("metrics", {}))
-    yield from _models(changes)
+    yield model_changes.states(changes.get("metrics", {}))
+    yield from model_changes.models(changes)
     yield _listed(UNJUDGED, ("clip_id", "file", "label", "why"), changes.get("judged", {}).get("removed", []))
-    yield _attribution(changes.get("comparison", {}))
+    yield model_changes.attribution(changes.get("comparison", {}))
     yield _moved("Clips in another fold", changes.get("folds", []))
     yield _labels(RELABELLED, relabelled(changes))
     yield _listed("Clips added", fresh, clips.get("added", []))
@@ -95,83 +69,16 @@ def _sections(changes: Changes) -> Iterator[Section]:
     yield _listed("No longer rejected", ("file", "start_s", "label", "reason"), rejects.get("removed", []))
     yield _moved("Clips in another file", changes.get("files", []))
     settings = [
-        [code(key), _json(pair["before"]), _json(pair["after"])] for key, pair in changes.get("params", {}).items()
+        [code(key), as_json(pair["before"]), as_json(pair["after"])] for key, pair in changes.get("params", {}).items()
     ]
     yield Section("Params", ("key", "before", "after"), settings)
-
-
-def _models(changes: Changes) -> Iterator[Section]:
-    """Tell the headlines of every model, then all other metrics."""
-    compared = changes.get("comparison", {})
-    metrics = {
-        model: {name: pair for name, pair in named.items() if name not in STATES}
-        for model, named in changes.get("metrics", {}).items()
-    }
-    header = ("model", "metric", "before", "after", "same clips: difference", "in words")
-    rows = {
-        (model, name): _metric(model, name, metrics.get(model, {}).get(name), found)
-        for model in sorted({*metrics, *compared})
-        for found in [compared.get(model, {"metrics": {}})]
-        for name in dict.fromkeys([*HEADLINES, *metrics.get(model, {}), *found["metrics"]])
-        if name in metrics.get(model, {}) or name in found["metrics"]
-    }
-    sizes = [f"{code(model)}: {found['clips']} clips, {found['groups']} groups" for model, found in compared.items()]
-    how = (
-        f"Differences are of the clips that both revisions predict ({'; '.join(some(sizes))}), by the later labels, "
-        "with 95 % intervals from resampled groups. More than noise is what swapping old and new, group by group, "
-        "makes in fewer than 5 of 100 cases, by the earlier labels too. The luck of a training run comes on top."
-    )
-    headlines = [row for (_, name), row in rows.items() if name in HEADLINES]
-    yield Section("Models", header, headlines, how if sizes else "")
-    yield Section("Other metrics", header, [row for (_, name), row in rows.items() if name not in HEADLINES])
-
-
-def _states(metrics: Changes) -> Section:
-    rows = [
-        [code(model), *(_state(named, when) or "-" for when in ("before", "after"))]
-        for model, named in metrics.items()
-        if not STATES.keys().isdisjoint(named)
-    ]
-    return Section("What is wrong with the models", ("model", "before", "after"), rows)
-
-
-def _state(metrics: Changes, when: str) -> str:
-    """Return what is wrong with a model as `evaluate` words it, else which of the states it is in."""
-    said = {name: (metrics[name][when] or {}).get("value") for name in STATES if name in metrics}
-    if isinstance(faults := said.get("faults"), list):
-        return ", ".join(_text(str(fault)) for fault in faults) or STATES["faults"][0]
-    return ", ".join(STATES[name][value] for name, value in said.items() if value in (0, 1))
-
-
-def _metric(model: str, name: str, pair: Changes | None, compared: Changes) -> list[str]:
-    pair, paired = pair or {"before": None, "after": None, "difference": None}, compared["metrics"].get(name)
-    cells = [code(model), code(name), _figure(pair["before"]), _figure(pair["after"])]
-    if paired is None:
-        return [*cells, "-", "-"]
-    return [*cells, signed(paired["difference"]) + _interval(paired, "+.3f"), effect(name, compared)]
-
-
-def _attribution(compared: Changes) -> Section:
-    rows = [
-        [
-            code(model),
-            code(name),
-            *(_number(cells[whose][when]) for whose in ("before", "after") for when in ("before", "after")),
-            *map(signed, sources(cells)),
-        ]
-        for model, found in compared.items()
-        for name, cells in found.get("attribution", {}).items()
-    ]
-    combinations = ("old model, old labels", "old, new", "new, old", "new model, new labels")
-    header = ("model", "metric", *combinations, "from the labels", "from the model", "from it by old labels")
-    return Section("Labels of judged clips changed: what comes from them, what from the model", header, rows)
 
 
 def _labels(title: str, clips: Sequence[Changes]) -> Section:
     rows = [
         [
-            *(_text(clip[column]) for column in ("clip_id", "file", "fold")),
-            *(f"{_text(clip[when]['label'])} {_text(clip[when]['origin'])}" for when in ("before", "after")),
+            *(text(clip[column]) for column in ("clip_id", "file", "fold")),
+            *(f"{text(clip[when]['label'])} {text(clip[when]['origin'])}" for when in ("before", "after")),
             str(len(clip["answers"])),
             ", ".join(some([_said(answer) for answer in clip["answers"]], ANSWERS)) or "-",
         ]
@@ -181,7 +88,7 @@ def _labels(title: str, clips: Sequence[Changes]) -> Section:
 
 
 def _said(answer: Changes) -> str:
-    return f"{_text(answer['answer'])} by {_text(answer['annotator'])} {_text(answer['shown'])}"
+    return f"{text(answer['answer'])} by {text(answer['annotator'])} {text(answer['shown'])}"
 
 
 def _answers(answers: Changes) -> Iterator[Section]:
@@ -191,8 +98,8 @@ def _answers(answers: Changes) -> Iterator[Section]:
         theirs = [answer for answer in added if answer["annotator"] == annotator]
         shown = Counter(answer["shown"] for answer in theirs)
         said = Counter(answer["answer"] for answer in theirs)
-        counted = ", ".join(f"{count} {_text(answer)}" for answer, count in sorted(said.items()))
-        rows.append([_text(annotator), str(len(theirs)), str(shown["blind"]), str(shown["hinted"]), counted])
+        counted = ", ".join(f"{count} {text(answer)}" for answer, count in sorted(said.items()))
+        rows.append([text(annotator), str(len(theirs)), str(shown["blind"]), str(shown["hinted"]), counted])
     yield Section("New answers", ("annotator", "answers", "blind", "hinted", "said"), rows)
     columns = ("clip_id", "annotator", "reviewed_utc", "answer", "shown")
     yield _listed("Answers gone or altered", columns, answers.get("removed", []))
@@ -207,13 +114,15 @@ def _agreement(agreement: Changes) -> Section:
         "given_hinted": "answers like the given label, shown",
     }
     rows = [
-        [words[name], *(_number(agreement[when][name]) for when in ("before", "after"))] for name in words if agreement
+        [words[name], *(number(agreement[when][name]) for when in ("before", "after"))]
+        for name in words
+        if agreement and agreement["before"][name] != agreement["after"][name]
     ]
     return Section("Agreement of annotators", ("figure", "before", "after"), rows)
 
 
 def _listed(title: str, columns: Sequence[str], rows: Sequence[Changes]) -> Section:
-    return Section(title, columns, [[_text(row.get(column, "")) for column in columns] for row in rows])
+    return Section(title, columns, [[text(row.get(column, "")) for column in columns] for row in rows])
 
 
 def _moved(title: str, clips: Sequence[Changes]) -> Section:
@@ -234,31 +143,8 @@ def _balance(balance: Sequence[Changes]) -> Section:
 
 
 def _sizes(before: float | None, after: float | None) -> str:
-    return "-" if before is None or after is None else f"{before:g} → {after:g}"
+    return "-" if before is None or after is None else f"{_size(before)} → {_size(after)}"
 
 
-def _figure(figure: Changes | None) -> str:
-    """Return a metric's value with its interval, where it has one."""
-    if figure is None:
-        return "-"
-    value = figure.get("value")
-    if isinstance(value, str):
-        return code(value)
-    return f"{value:.3f}{_interval(figure, '.3f')}" if isinstance(value, float) else _json(value)
-
-
-def _interval(figure: Changes, how: str) -> str:
-    ends = [figure.get("low"), figure.get("high")]
-    return f" [{ends[0]:{how}}, {ends[1]:{how}}]" if all(isinstance(end, float) for end in ends) else ""
-
-
-def _number(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.3f}" if isinstance(figure, float) else str(figure)
-
-
-def _text(text: str) -> str:
-    return code(text if len(text) <= CELL else f"{text[:CELL]}...") if text else "-"
-
-
-def _json(value: object) -> str:
-    return "-" if value is None else code(json.dumps(value, ensure_ascii=False, default=str))
+def _size(figure: float) -> str:
+    return f"{figure:.1f}" if isinstance(figure, float) else str(figure)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from curation import files
 from curation.snapshot import TEST, Snapshot, places
@@ -38,7 +39,7 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
     if not models:
         return {}
     clips = _shared(before, after)
-    with ThreadPoolExecutor() as pool:  # NumPy sorts and multiplies beside Python
+    with threadpool_limits(1), ThreadPoolExecutor() as pool:  # models side by side; threads of BLAS would spin
         found = pool.map(lambda model: _model(before.predictions[model], after.predictions[model], clips), models)
         return {model: comparison for model, comparison in zip(models, found, strict=True) if comparison}
 

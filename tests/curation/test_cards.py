@@ -21,6 +21,7 @@ AFTER = revision(
     clips=CLIPS.replace("c3,c.wav,harmful,g3,2", "c4,d.wav,harmful,g4,2"),
     labels="clip_id,label,origin\nc1,harmful,review\nc2,safe,given\nc4,harmful,given\n",
     reviews="clip_id,annotator,reviewed_utc,answer\nc1,ann,2026-01-01,harmful\nc2,ann,2026-01-01,safe\n",
+    scores="clip_id,label,probability\nc1,harmful,0.4\nc1,safe,0.6\n",
 )
 VECTORS = Vectors(("c1", "c2", "c4", "gone"), {"x": np.array([[0], [5], [1], [0]], dtype=np.float32)})
 
@@ -51,10 +52,7 @@ def test_a_card_tells_all_there_is_of_a_clip_and_only_changed_clips_have_one() -
                 "annotation_utc": "",
             }
         ],
-        opinions=[
-            {"model": "cnn", "label": "harmful", "before": 0.75},
-            {"model": "cnn", "label": "safe", "before": 0.25},
-        ],
+        opinions=[{"model": "cnn", "before": "harmful 0.75"}, {"model": "scoring model", "after": "safe 0.60"}],
         neighbours=[
             {"clip_id": "c4", "file": "d.wav", "label": "harmful"},
             {"clip_id": "c2", "file": "b.wav", "label": "safe"},

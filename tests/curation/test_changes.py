@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from curation.changes import ANSWERS, LIMIT, ROWS, UNFOLDED, markdown
+from curation.changes import ANSWERS, LIMIT, ROWS, markdown
 from curation.markdown import code
+from curation.section import UNFOLDED
 from curation.verdict import Changes, verdict
 
 ANSWER = {"clip_id": "c2", "annotator": "ann", "answer": "safe", "shown": "blind", "reviewed_utc": "2026-01-01"}

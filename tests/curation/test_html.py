@@ -29,7 +29,7 @@ def card(number: int, label: str, *, reason: str = "label", kind: str = "relabel
         after=state | {"label": label, "origin": origin},
         flags=[{"reason": reason, "score": "0.1", "suggested": EVIL, "when": "before"}],
         answers=[{"annotator": EVIL, "answer": label, "shown": "blind", "note": EVIL}],
-        opinions=[{"model": EVIL, "label": label, "before": 0.25, "after": 0.75}],
+        opinions=[{"model": EVIL, "before": f"{label} 0.75", "after": "safe 0.75"}],
         neighbours=[{"file": EVIL, "label": EVIL, "distance": 1.5}],
     )
 
@@ -68,6 +68,15 @@ def test_no_text_of_the_data_becomes_markup(tmp_path: Path) -> None:
 
 def test_the_same_cards_are_the_same_bytes(tmp_path: Path) -> None:
     assert page(tmp_path / "a", *CARDS).read_bytes() == page(tmp_path / "b", *CARDS).read_bytes()
+
+
+def test_what_stays_is_not_said_twice(tmp_path: Path) -> None:
+    kept = card(1, "harmful")
+    moved = replace(kept, after=kept.after | {"fold": "2"})
+    for one, folds in ((kept, ["test"]), (moved, ["test", "fold 2"])):
+        change = page(tmp_path, one).read_text().partition('<p class="change">')[2].partition("</p>")[0]
+        assert re.findall(r"test|fold \d", change) == folds
+        assert change.count("group") == 1
 
 
 def test_a_missing_sound_is_said_where_the_player_would_be(tmp_path: Path) -> None:
