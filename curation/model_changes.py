@@ -36,7 +36,7 @@ def models(changes: Changes) -> Iterator[Section]:
         "makes in fewer than 5 of 100 cases, by the earlier labels too. The luck of a training run comes on top."
     )
     headlines = [row for (_, name), row in rows.items() if name in HEADLINES]
-    yield Section("Models", header, headlines, how if sizes else "")
+    yield Section("Models", header, headlines, how if sizes else "", folds=False)
     yield Section("Other metrics", header, [row for (_, name), row in rows.items() if name not in HEADLINES])
 
 

@@ -18,13 +18,14 @@ class Section:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     explained: str = ""
+    folds: bool = True  # when long
 
     def body(self, shown: int) -> str:
         """Return the section with so many of its rows, folded when long."""
         more = f"\n\nand {len(self.rows) - shown} more; `--json` has them all" if len(self.rows) > shown else ""
         rows = table(self.header, self.rows[:shown]) + more
         folded = f"<details><summary>{self.title} ({len(self.rows)})</summary>\n\n{rows}\n\n</details>"
-        body = folded if len(self.rows) > UNFOLDED else f"**{self.title}**\n\n{rows}"
+        body = folded if self.folds and len(self.rows) > UNFOLDED else f"**{self.title}**\n\n{rows}"
         return f"{body}\n\n{self.explained}" if self.explained else body
 
 

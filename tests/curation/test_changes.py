@@ -120,6 +120,14 @@ def test_long_lists_are_folded_and_longer_ones_cut_and_counted() -> None:
     assert (f"`c{shown - 1:02}`" in cut, f"`c{shown:02}`" in cut) == (True, False)
 
 
+def test_what_becomes_of_each_model_is_never_folded_however_many_there_are() -> None:
+    figure = {"before": {"value": 0.5}, "after": {"value": 0.7}, "difference": 0.2}
+    models = {f"m{number}": {"mcc": figure, "f1.safe": figure} for number in range(UNFOLDED + 1)}
+    told = markdown({"metrics": models}, before="v1", after="v2")
+    assert "\n\n**Models**\n\n| model" in told
+    assert f"<summary>Other metrics ({UNFOLDED + 1})</summary>" in told
+
+
 def asked(count: int, text: str = "a") -> Changes:
     """Return a relabelled clip with so many answers."""
     state = {"label": text, "origin": text}
