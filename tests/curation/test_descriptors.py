@@ -1,25 +1,12 @@
 import numpy as np
 import pytest
+from signals import RATE_HZ, noise, pulses, tone
 
 from curation import descriptors
 from curation.descriptors import features
 
-RATE_HZ = 16000
 TOLERANCE = 1e-4  # of a pattern's share and contrast
 P = descriptors.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
-
-
-def noise(duration_s: float, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, round(duration_s * RATE_HZ)).astype(np.float32)
-
-
-def pulses(every_s: float, duration_s: float = 4.0) -> np.ndarray:
-    time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
-    return (noise(duration_s) * np.exp(-40 * (time_s % every_s))).astype(np.float32)
-
-
-def tone(hz: float, duration_s: float = 2.0) -> np.ndarray:
-    return (0.3 * np.sin(2 * np.pi * hz * np.arange(round(duration_s * RATE_HZ)) / RATE_HZ)).astype(np.float32)
 
 
 def row(sound: np.ndarray) -> np.ndarray:

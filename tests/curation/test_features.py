@@ -6,6 +6,7 @@ import pytest
 import rows
 import soundfile
 from click.testing import CliRunner
+from signals import RATE_HZ, noise, pulses, tone
 
 from curation import features as stage
 from curation import tables, vectors
@@ -13,21 +14,7 @@ from curation.descriptors import Params, features
 from curation.features import describe
 from curation.fingerprint import fingerprint
 
-RATE_HZ = 16000
 P = Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
-
-
-def noise(duration_s: float, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.1, round(duration_s * RATE_HZ)).astype(np.float32)
-
-
-def pulses(every_s: float, duration_s: float = 4.0) -> np.ndarray:
-    time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
-    return (noise(duration_s) * np.exp(-40 * (time_s % every_s))).astype(np.float32)
-
-
-def tone(hz: float, duration_s: float = 2.0) -> np.ndarray:
-    return (0.3 * np.sin(2 * np.pi * hz * np.arange(round(duration_s * RATE_HZ)) / RATE_HZ)).astype(np.float32)
 
 
 def save(folder: Path, **sounds: np.ndarray) -> None:
