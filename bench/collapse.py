@@ -216,10 +216,10 @@ def moved(said: NDArray[np.float64], known: NDArray[np.float64], positive: NDArr
     return np.column_stack([score, 1 - score])
 
 
-def figures(truth: NDArray[np.str_], found: NDArray[np.float64]) -> dict[str, float]:
+def figures(truth: NDArray[np.str_], found: NDArray[np.float64], fold: NDArray[np.int64]) -> dict[str, float]:
     """Return what was said of a model then, and what tells that it has collapsed."""
     said = np.array(CLASSES)[found.argmax(axis=1)]
-    verdict = collapse.judge(truth.tolist(), found, CLASSES, np.arange(len(truth)))
+    verdict = collapse.judge(truth.tolist(), found, CLASSES, np.arange(len(truth)), models=fold)
     return {
         "accuracy": accuracy_score(truth, said),
         "balanced": balanced_accuracy_score(truth, said),
@@ -259,7 +259,8 @@ def measure(corpus: Corpus, model: str, changes: Changes, seed: int, folder: Pat
         label[turned] = np.where(label[turned] == CLASSES[0], CLASSES[1], CLASSES[0])
     p = settings(model, {**changes, "seed": seed})
     rows = listing(corpus, label, changes.get("method", "oversample"), changes.get("clip_weights", PLAIN), seed)
-    return figures(corpus.truth, probabilities(corpus, model, p, rows, folder, changes))
+    found = probabilities(corpus, model, p, rows, folder, changes)
+    return figures(corpus.truth, found, rows["fold"].to_numpy())
 
 
 def summary(measured: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from sklearn.metrics import matthews_corrcoef, recall_score
 
 COMMONEST_SHARE = 0.9  # a healthy model on 60/40 data stays below; on 95/5 data it may not, hence the next one
 SWALLOWED_SHARE = 0.9  # of the clips of all other classes; a healthy model finds more than one in ten of them
+FEWEST_CLIPS = 8  # that show what a model of a cross-validation says most often; of one clip it is what it says
 FLAT_STD = 0.03  # standard deviation of the scores; dead networks stay below, under-trained ones do not
 FEWEST, MOST, SEED = 40, 1000, 0  # shuffles of the labels between groups
 SHUFFLED = 10_000_000  # labels in all, within these limits: where clips are many, `CHANCE_AUC` is above chance
@@ -28,6 +29,8 @@ class Verdict:
     commonest_share: float  # of the clips are said to be `commonest`
     label_share: float  # of the clips are labelled `commonest`
     swallowed_share: float  # of the clips of all other classes are said to be `commonest`
+    own_share: float  # of the clips get what their model, that of their fold, says most often
+    own_swallowed_share: float  # of the clips of all other classes than that get it
     precision: float  # of `commonest`
     balanced_accuracy: float
     mcc: float  # Matthews' correlation coefficient
@@ -39,7 +42,14 @@ class Verdict:
     @property
     def collapsed(self) -> bool:
         """The model says one class for (nearly) everything, and not because nearly everything is of that class."""
-        return self.commonest_share >= COMMONEST_SHARE and self.swallowed_share >= SWALLOWED_SHARE
+        return self.divided or (self.commonest_share >= COMMONEST_SHARE and self.swallowed_share >= SWALLOWED_SHARE)
+
+    @property
+    def divided(self) -> bool:
+        """Each model of a cross-validation has collapsed, but not all to one class: together they seem to choose."""
+        if self.commonest_share >= COMMONEST_SHARE:
+            return False
+        return self.own_share >= COMMONEST_SHARE and self.own_swallowed_share >= SWALLOWED_SHARE
 
     @property
     def at_chance(self) -> bool:
@@ -57,7 +67,12 @@ class Verdict:
         said = round(self.commonest_share * self.clips)
         found = (
             (
-                self.collapsed,
+                self.divided,
+                f"says one class in each fold, not the same in all: what is said most in a fold comes for "
+                f"{self.own_share:.0%} of its clips, MCC {self.mcc:.2f}",
+            ),
+            (
+                self.collapsed and not self.divided,
                 f"says {self.commonest!r} for {said} of {self.clips} clips: precision {self.precision:.2f} beside "
                 f"a share of {self.label_share:.2f}, MCC {self.mcc:.2f}",
             ),
@@ -86,6 +101,7 @@ def judge(
     classes: Sequence[str],
     groups: ArrayLike,
     *,
+    models: ArrayLike | None = None,
     auc_low: float | None = None,
 ) -> Verdict:
     """Judge out-of-sample scores by the labels.
@@ -98,6 +114,7 @@ def judge(
         probabilities: shape (clips, classes); each row sums to 1. The first of equal probabilities is the prediction.
         classes: names of the columns.
         groups: number or name of each clip's group, shape (clips,): clips of one group are no independent witnesses.
+        models: number or name of the model that predicted each clip, such as its fold, shape (clips,); None: one model.
         auc_low: lower end of the interval of the AUC, where one was estimated.
 
     Raises:
@@ -110,6 +127,7 @@ def judge(
     predicted = scores.argmax(axis=1)
     said = np.bincount(predicted, minlength=len(classes))
     commonest = int(said.argmax())
+    own = _own_commonest(predicted, np.zeros(len(truth)) if models is None else np.asarray(models))
     areas = _areas(truth, scores, np.unique(names, return_inverse=True)[1])
     return Verdict(
         clips=len(truth),
@@ -117,6 +135,8 @@ def judge(
         commonest_share=float(said[commonest] / len(truth)),
         label_share=float((truth == commonest).mean()),
         swallowed_share=float((predicted[truth != commonest] == commonest).mean()),
+        own_share=float((predicted == own).mean()),
+        own_swallowed_share=float((predicted == own)[truth != own].mean()) if (truth != own).any() else 0.0,
         precision=float((truth[predicted == commonest] == commonest).mean()),
         balanced_accuracy=float(recall_score(truth, predicted, average="macro", labels=np.unique(truth))),
         mcc=float(matthews_corrcoef(truth, predicted)),
@@ -140,6 +160,15 @@ def _check(
         raise ValueError(f"labels {sorted(unknown)} are not among the classes {list(classes)}")
     if len(set(labels)) < 2:
         raise ValueError(f"labels must hold at least two classes, not {sorted(set(labels))}")
+
+
+def _own_commonest(predicted: NDArray[np.intp], models: NDArray[np.generic]) -> NDArray[np.intp]:
+    """Return for each clip the class that the model which predicted it says most often."""
+    own = np.full_like(predicted, np.bincount(predicted).argmax())
+    for model, clips in zip(*np.unique(models, return_counts=True), strict=True):
+        if clips >= FEWEST_CLIPS:
+            own[models == model] = np.bincount(predicted[models == model]).argmax()
+    return own
 
 
 def _areas(truth: NDArray[np.int_], scores: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -64,7 +64,8 @@ def evaluate(
         figures["balanced_accuracy"]["detectable"] = difference
         auc_low = figures["roc_auc"]["low"]
         counts = {"clips": len(groups), "groups": len(np.unique(groups))}
-        found[model] = counts | figures | _fitted(outcome, calibrated) | _verdict(outcome, groups, auc_low, classes)
+        verdict = _verdict(outcome, groups, folds, auc_low, classes)
+        found[model] = counts | figures | _fitted(outcome, calibrated) | verdict
     return found
 
 
@@ -167,10 +168,14 @@ def _few(clips: list[str]) -> str:
 
 
 def _verdict(
-    outcome: metrics.Outcome, groups: NDArray[np.int64], auc_low: float, classes: tuple[str, ...]
+    outcome: metrics.Outcome,
+    groups: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    auc_low: float,
+    classes: tuple[str, ...],
 ) -> dict[str, files.Json]:
     labels = [classes[column] for column in outcome.truth]
-    verdict = collapse.judge(labels, outcome.probabilities, classes, groups, auc_low=auc_low)
+    verdict = collapse.judge(labels, outcome.probabilities, classes, groups, models=folds, auc_low=auc_low)
     return {
         "commonest_share": verdict.commonest_share,
         "score_std": verdict.score_std,

@@ -55,11 +55,18 @@ def diagnosis(found: Findings, model: str) -> str:
     """Return how one sees what a model is worth: what it says most, MCC, AUC and the spread of its scores."""
     verdict = found.verdicts[model]
     return (
-        f"{code(model)}: {state(found, model)}. It says {code(verdict.commonest)} for {verdict.commonest_share:.0%} of "
-        f"the clips (collapsed: from {collapse.COMMONEST_SHARE:.0%}), MCC {verdict.mcc:.2f} (nothing learned: 0), "
+        f"{code(model)}: {state(found, model)}. It says {said_most(verdict)} of the clips "
+        f"(collapsed: from {collapse.COMMONEST_SHARE:.0%}), MCC {verdict.mcc:.2f} (nothing learned: 0), "
         f"AUC {estimate(found.metrics[model]['roc_auc']):.2f} (luck: up to {verdict.chance_auc:.2f}), "
         f"scores spread by {verdict.score_std:.2f} (all alike: below {collapse.FLAT_STD})."
     )
+
+
+def said_most(verdict: collapse.Verdict) -> str:
+    """Return what a model says most often, and of what share."""
+    if verdict.divided:
+        return f"one class in each fold, not the same in all, for {verdict.own_share:.0%}"
+    return f"{code(verdict.commonest)} for {verdict.commonest_share:.0%}"
 
 
 def resolution(found: Findings) -> str:

@@ -111,8 +111,9 @@ class Findings:
         wide = self.predictions[model].pivot_table(index="clip_id", columns="label", values="probability")
         scores = wide.loc[truth.index, list(self.classes)].to_numpy()
         group = self.groups.set_index("clip_id")["group"].loc[truth.index]
+        fold = self.folds.set_index("clip_id")["fold"].loc[truth.index]
         auc_low = self.metrics[model]["roc_auc"]["low"]
-        return collapse.judge(truth.tolist(), scores, self.classes, group, auc_low=auc_low)
+        return collapse.judge(truth.tolist(), scores, self.classes, group, models=fold, auc_low=auc_low)
 
     @property
     def tested(self) -> bool:

@@ -65,7 +65,7 @@ def _signs(found: Findings) -> Iterator[dict[str, str]]:
         yield {
             "model": code(model),
             "state": evidence.state(found, model),
-            "commonest": f"{code(verdict.commonest)}: {verdict.commonest_share:.0%}",
+            "commonest": evidence.said_most(verdict),
             "mcc": f"{evidence.estimate(found.metrics[model]['mcc']):.2f}",
             "auc": f"{evidence.estimate(found.metrics[model]['roc_auc']):.2f}",
             "luck": f"{verdict.chance_auc:.2f}",

@@ -30,6 +30,8 @@ def test_a_model_that_always_says_the_majority_is_collapsed_though_its_f1_is_hig
         commonest_share=1.0,
         label_share=0.6,
         swallowed_share=1.0,
+        own_share=1.0,
+        own_swallowed_share=1.0,
         precision=0.6,
         balanced_accuracy=0.5,
         mcc=0.0,
@@ -62,6 +64,30 @@ def test_a_collapsed_model_whose_scores_still_order_the_clips_is_collapsed_but_n
     assert (verdict.collapsed, verdict.at_chance, verdict.roc_auc) == (True, False, 1.0)
     assert "chance" not in verdict.words
     assert "hardly differ" not in verdict.words
+
+
+def test_models_that_say_one_class_each_have_collapsed_though_together_they_say_both() -> None:
+    fold = np.arange(100) % 5
+    said = scores(np.where(fold < 3, 0.8, 0.3))
+    assert not collapse.judge(LABELS, said, CLASSES, OWN).collapsed
+    verdict = collapse.judge(LABELS, said, CLASSES, OWN, models=fold)
+    assert (verdict.collapsed, verdict.commonest_share, verdict.own_share) == (True, 0.6, 1.0)
+    assert verdict.words.startswith("says one class in each fold, not the same in all: ")
+
+
+@pytest.mark.parametrize("folds", [5, 20, 50, 100])
+def test_models_that_choose_have_not_collapsed_however_few_clips_a_fold_has(folds: int) -> None:
+    verdicts = [
+        collapse.judge(LABELS, noisy(LABELS, seed=seed), CLASSES, OWN, models=np.arange(100) % folds)
+        for seed in range(20)
+    ]
+    assert not any(verdict.collapsed for verdict in verdicts)
+
+
+def test_a_model_that_misses_a_rare_class_in_some_folds_alone_has_not_collapsed() -> None:
+    labels = ["harmful"] * 95 + ["safe"] * 5  # one in each fold, found in two of five
+    verdict = collapse.judge(labels, scores([0.9] * 95 + [0.1] * 2 + [0.9] * 3), CLASSES, OWN, models=OWN % 5)
+    assert not verdict.collapsed
 
 
 def test_random_scores_are_at_chance_but_not_collapsed() -> None:

@@ -23,6 +23,15 @@ DEAD = judged(np.full(60, 0.6))
 BENT = judged(np.r_[np.full(30, 0.95), np.full(30, 0.8)])  # says harmful of all, in a useful order
 
 
+DIVIDED = collapse.judge(
+    ["harmful", "safe"] * 30,
+    np.eye(2)[np.arange(60) // 30],
+    stand.CLASSES,
+    np.arange(60),
+    models=np.arange(60) // 30,
+)
+
+
 def with_verdicts(found: Findings, low: float = 0.6, **verdicts: collapse.Verdict) -> Findings:
     """Return findings of models with these verdicts, whose balanced accuracy has an interval that begins at `low`."""
     accuracy = {"value": 0.8, "low": low, "high": 0.9, "majority": 0.5}
@@ -30,6 +39,13 @@ def with_verdicts(found: Findings, low: float = 0.6, **verdicts: collapse.Verdic
     other = dataclasses.replace(found, metrics=dict.fromkeys(verdicts, one))
     other.__dict__["verdicts"] = verdicts  # what `cached_property` would keep
     return other
+
+
+def test_what_is_said_most_is_told_by_fold_where_each_fold_has_another(found: Findings) -> None:
+    known = with_verdicts(found, dead=DEAD, divided=DIVIDED)
+    assert "It says `harmful` for 100% of the clips" in evidence.diagnosis(known, "dead")
+    said = evidence.diagnosis(known, "divided")
+    assert "collapsed. It says one class in each fold, not the same in all, for 100% of the clips" in said
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_the_page_says_what_the_terminal_says(found: Findings, folder: Path) -> 
         assert f'id="{section}"' in text
         assert f'href="#{section}"' in text
     first_screen = text.partition("<main>")[0]
-    for sign in ("harmful</code>: 100%", "0.00 [0.00, 0.00]", "0.50 [0.50, 0.50]"):
+    for sign in ("harmful</code> for 100%", "0.00 [0.00, 0.00]", "0.50 [0.50, 0.50]"):
         assert sign in first_screen
 
 
