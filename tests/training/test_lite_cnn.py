@@ -134,6 +134,20 @@ def test_a_pattern_is_found_where_it_was_put_in_its_quarter_of_the_bands_at_any_
     torch.testing.assert_close(patterns.occurrences(put - 25), patterns.occurrences(put), atol=1e-4, rtol=0)
 
 
+def test_occurrences_are_those_of_a_dilated_convolution_of_each_clip() -> None:
+    patterns = lite_cnn.Patterns(2)
+    x = 20 * torch.randn(3, 32, 25, generator=torch.Generator().manual_seed(0))
+    expected = []
+    for number, (bands, frames) in enumerate(lite_cnn.DILATIONS):
+        own = slice(lite_cnn.KERNELS * number, lite_cnn.KERNELS * (number + 1))
+        padded = torch.nn.functional.pad(x[:, None], (frames, frames, bands, bands), mode="replicate")
+        kernels = patterns.shapes[own].view(-1, 1, 3, 3)
+        responses = torch.nn.functional.conv2d(padded, kernels, dilation=(bands, frames))
+        found = ((responses - patterns.thresholds_db[own, :, None]) / lite_cnn.SOFTNESS_DB).sigmoid()
+        expected += [found.unflatten(2, (lite_cnn.QUARTERS, -1)).mean(dim=(3, 4)).flatten(1)]
+    torch.testing.assert_close(patterns.occurrences(x), torch.cat(expected, dim=1))
+
+
 def test_where_in_the_bands_a_sound_lies_makes_a_difference_to_the_convolutions() -> None:
     torch.manual_seed(0)
     model = lite_cnn.LiteCNN(64, [8, 8], 2, dropout=0).eval()
