@@ -48,7 +48,7 @@ class Params(Recipe):
 class LiteCNN(nn.Module):
     """Two looks at a log-mel spectrogram whose logits add up: convolutions that learn, and `Patterns` that do not.
 
-    The convolutions are strided; mean and maximum over time of each band that is left go to a linear head.
+    The convolutions are strided, and what they find goes to a linear head.
     """
 
     def __init__(self, bands: int, channels: Sequence[int], classes: int, dropout: float) -> None:
@@ -64,9 +64,13 @@ class LiteCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits, shape (clips, classes), of spectrograms in dB, shape (clips, bands, frames)."""
-        seen = self.blocks(self.norm(x)[:, None].contiguous(memory_format=torch.channels_last))
-        logits: Tensor = self.head(torch.cat([seen.mean(dim=3), seen.amax(dim=3)], dim=1).flatten(1)) + self.patterns(x)
+        logits: Tensor = self.head(self.seen(x)) + self.patterns(x)
         return logits
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Return what the convolutions find, shape (clips, features): mean and maximum over time of each band left."""
+        found = self.blocks(self.norm(x)[:, None].contiguous(memory_format=torch.channels_last))
+        return torch.cat([found.mean(dim=3), found.amax(dim=3)], dim=1).flatten(1)
 
     def heads(self) -> list[nn.Linear]:
         """Return the layers whose sum the logits are, the one with the bias first."""
