@@ -3,7 +3,8 @@
 python bench/aa.py [--data FOLDER] [--runs N] [--refold] [--out FILE]      FOLDER: ESC-10, with the tables and audio/
 
 Pairs of runs are compared by `training.compare`, and the words are those of the verdict. Runs may be called apart in
-5 % of the pairs; where the binomial interval lies above that, this fails.
+5 % of the pairs; where the binomial interval lies above that, this fails. So that nobody buys this by calling all the
+same, one of two machines learns from wrong labels too: how often that is seen has no limit.
 
 Simulated runs have luck of their own in every group. Those of the support vector machines learn from other folds; each
 pair has its own hundred clips, for on some sets luck is called a difference more often than on others. LiteCNN's runs
@@ -42,6 +43,7 @@ MOST = 0.05  # of the pairs may be called apart
 RESAMPLES = 199  # with the difference itself 200 swaps, of which 10 are 5 %
 PAIRS, MACHINES = 400, 100  # of simulated runs; of support vector machines, for each number of folds
 OF_MACHINES = (3, 5)  # folds: the fewest there may be, and as params.yaml comes
+WRONG = 0.2  # of the labels that a worse machine learns from
 SAMPLE = 50  # clips of each class in the set of a pair
 GROUPS, SKILL, LUCK = 60, 1.5, 1.0  # of a simulated set; in logits, with what all runs have in common
 LITE = "lite_cnn"
@@ -110,17 +112,19 @@ def sample(label: NDArray[np.str_], group: NDArray[np.str_], seed: int) -> NDArr
     return chosen
 
 
-def machines(vectors: Vectors, cut: pd.DataFrame, seed: int, folds: int) -> Pair:
-    """Return two runs of the support vector machines on the same clips in other folds."""
+def machines(vectors: Vectors, cut: pd.DataFrame, seed: int, folds: int, wrong: float) -> Pair:
+    """Return two runs of the support vector machines on the same clips in other folds, one from some wrong labels."""
     ids, label, group = (cut[name].to_numpy(str) for name in ("clip_id", "label", "group"))
     own = sample(label, group, seed)
     p = svm.Params.load("svm")
 
-    def run(number: int) -> Run:
+    def run(number: int, wrong: float) -> Run:
         rows = reach.listing(pd.Series(ids[own]), label[own], group[own], number, folds=folds)
+        flipped = np.random.default_rng(number).random(len(rows)) < wrong
+        rows["label"] = rows["label"].mask(flipped, np.where(rows["label"] == labels.CLASSES[0], *labels.CLASSES[::-1]))
         return Run(label[own], group[own], rows["fold"].to_numpy(), reach.machine(vectors, rows, p))
 
-    return run(2 * seed), run(2 * seed + 1)
+    return run(2 * seed, wrong), run(2 * seed + 1, 0)
 
 
 def networks(folder: Path, cut: pd.DataFrame, runs: int, *, refold: bool) -> list[Run]:
@@ -142,17 +146,19 @@ def networks(folder: Path, cut: pd.DataFrame, runs: int, *, refold: bool) -> lis
     return [Run(label, group, rows["fold"].to_numpy(), one) for rows, one in zip(listed, said, strict=True)]
 
 
-def real(data: Path, runs: int, *, refold: bool) -> Iterator[tuple[str, list[Pair], int]]:
-    """Yield of each recipe its name, pairs of runs, and how many of them share no run."""
+def real(data: Path, runs: int, *, refold: bool) -> Iterator[tuple[str, list[Pair], int, bool]]:
+    """Yield of each recipe its name, pairs of runs, how many of them share no run, and whether they are alike."""
     with tempfile.TemporaryDirectory() as work:
         cut, vectors, _, _ = labels.read(data, Path(work))
-        for folds in OF_MACHINES:
+        for folds, wrong in itertools.product(OF_MACHINES, (0, WRONG)):
             task = joblib.delayed(machines)
-            pairs = joblib.Parallel(joblib.cpu_count())(task(vectors, cut, seed, folds) for seed in range(MACHINES))
-            yield f"svm, {folds} folds", pairs, MACHINES
+            pairs = joblib.Parallel(joblib.cpu_count())(
+                task(vectors, cut, seed, folds, wrong) for seed in range(MACHINES)
+            )
+            yield f"svm, {folds} folds" + ", one worse" * (wrong > 0), pairs, MACHINES, not wrong
         small = cut[cut["file"].isin(pd.read_csv(data / "small.csv")["file"])]
         pairs = [*itertools.combinations(networks(Path(work), small, runs, refold=refold), 2)]
-        yield LITE + ", other folds" * refold, pairs, runs // 2
+        yield LITE + ", other folds" * refold, pairs, runs // 2, True
 
 
 def luck(pairs: Sequence[Pair]) -> tuple[float, float, float]:
@@ -189,15 +195,17 @@ def main(data: Path, runs: int, refold: bool, out: Path | None) -> None:
     rows = [("simulated", len(said), *share(said, len(said)), np.nan, np.nan, np.nan)]
     if not data.is_dir():
         click.echo(f"skipped, what is real: {data} does not exist; --data names a folder of ESC-10")
-    for name, pairs, independent in real(data, runs, refold=refold) if data.is_dir() else ():
+    free = []
+    for name, pairs, independent, alike in real(data, runs, refold=refold) if data.is_dir() else ():
         said = parallel(joblib.delayed(words)(*pair) for pair in pairs)
         rows.append((name, len(said), *share(said, independent), *luck(pairs)))
+        free += [] if alike else [name]
     columns = ["runs of", "pairs", "called apart", "low", "high", "balanced accuracy", "sd of runs", "half interval"]
     table = pd.DataFrame(rows, columns=columns)
     click.echo(table.to_string(index=False, float_format="{:.3f}".format, na_rep=""))
     if out is not None:
         files.write_json(table.to_dict("records"), out)
-    if too_many := table.loc[table["low"] > MOST, "runs of"].tolist():
+    if too_many := table.loc[(table["low"] > MOST) & ~table["runs of"].isin(free), "runs of"].tolist():
         sys.exit(f"called apart in more than {MOST:.0%} of the pairs: {', '.join(too_many)}")
 
 

@@ -193,10 +193,7 @@ def test_of_clips_in_other_folds_a_difference_must_be_clearer() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folds", [3, 5])
-def test_of_two_runs_on_other_folds_one_in_twenty_is_called_different(
-    folds: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_runs_on_other_folds_one_in_twenty_is_called_different(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.compare.RESAMPLES", 199)
     label = {f"{n:02}": "harmful" if n % 2 else "safe" for n in range(60)}
     tries, called = 250, 0
@@ -205,8 +202,8 @@ def test_of_two_runs_on_other_folds_one_in_twenty_is_called_different(
         heard = rng.normal(0, 2, len(label))
         runs = []
         for _ in range(2):
-            fold = rng.permutation(len(label)) % folds
-            luck = rng.normal(0, 0.5, folds)[fold]  # of what the model of a fold learned from
+            fold = rng.permutation(len(label)) % 3
+            luck = rng.normal(0, 0.5, 3)[fold]  # of what the model of a fold learned from
             toward = np.where(np.array([*label.values()]) == "harmful", 1, -1)
             noise = heard + rng.normal(size=len(label)) + toward * luck
             said = {clip: score(of, one) for (clip, of), one in zip(label.items(), noise, strict=True)}
