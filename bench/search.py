@@ -172,6 +172,8 @@ def main(data: Path, folder: Path | None, only: tuple[str, ...], chosen: bool, o
         return
     path = (folder or Path()) / "params.yaml"
     known, resolution = candidates(path), mel.Params.load("mel", path)
+    if wrong := [name for name in only if name not in known]:
+        raise click.BadParameter(f"{wrong[0]!r} is no candidate; there are {[*known]}.", param_hint="--only")
     names = [name for name in known if not only or name in only]
     with tempfile.TemporaryDirectory() as work:
         rows, held = project(folder) if folder else sample(data, Path(work))

@@ -29,7 +29,11 @@ def models(changes: Changes) -> Iterator[Section]:
         for name in dict.fromkeys([*HEADLINES, *metrics.get(model, {}), *found["metrics"]])
         if name in metrics.get(model, {}) or name in found["metrics"]
     }
-    sizes = [f"{code(model)}: {found['clips']} clips, {found['groups']} groups" for model, found in compared.items()]
+    sizes = [
+        f"{code(model)}: {found['clips']} clips, {found['groups']} groups"
+        + (", luck of other folds allowed for" if "refolded" in found else "")
+        for model, found in compared.items()
+    ]
     how = (
         f"Differences are of the clips that both revisions predict ({'; '.join(some(sizes))}), by the later labels, "
         "with 95 % intervals from resampled groups. More than noise is what swapping old and new, group by group, "

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import search
 import yaml
+from click.testing import CliRunner
 from rows import PARAMS
 
 CLIPS, FOLDS, SEEDS = 60, 5, 60
@@ -69,3 +70,10 @@ def test_the_candidates_are_the_section_and_its_recipes(tmp_path: Path) -> None:
     named = yaml.safe_load(path.read_text())["recipes"]
     assert [*found] == [search.PLAIN, *(name for name, of in named.items() if of["model"] == "lite_cnn")]
     assert found["lite_cnn_v1"].channels == tuple(named["lite_cnn_v1"]["channels"]) != found[search.PLAIN].channels
+
+
+def test_a_name_that_is_no_candidate_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    shutil.copy(PARAMS, tmp_path)
+    result = CliRunner().invoke(search.main, ["--project", str(tmp_path), "--only", "lite_cnn_v1", "--only", "v9"])
+    assert result.exit_code == 2
+    assert f"Invalid value for --only: 'v9' is no candidate; there are {[*search.candidates(PARAMS)]}." in result.output

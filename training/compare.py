@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
 from curation import files
@@ -29,9 +30,10 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
     Both are judged by the same clips, those that both can be judged by, and by the labels of `after`.
     `low` and `high` are the ends of the 95 % interval of the paired difference (see `bootstrap`), `p` how often chance
-    makes one as large. Where labels of these clips changed or went, `relabelled` and `unlabelled` say of how many,
-    `by_old_labels` gives the metrics by the labels of `before`, also of the clips that have none in `after`, and
-    `attribution` the four combinations of old and new predictions and labels.
+    makes one as large. Where some of these clips are in another fold, `refolded` says how many, and `p` allows for the
+    luck of that. Where labels of them changed or went, `relabelled` and `unlabelled` say of how many, `by_old_labels`
+    gives the metrics by the labels of `before`, also of the clips that have none in `after`, and `attribution` the four
+    combinations of old and new predictions and labels.
 
     Models whose classes differ, or that share no clip, are not compared.
     """
@@ -45,7 +47,7 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, dict[str, files.Json
 
 
 def _shared(before: Snapshot, after: Snapshot) -> pd.DataFrame:
-    """Return the labels `before` and `after`, and the `group`, of the clips of both that had a label before.
+    """Return labels and folds `before` and `after`, and the `group`, of the clips of both that had a label before.
 
     Of these `after` may have none: who takes a clip out relabels it, and the earlier labels judge by it all the same.
     """
@@ -55,7 +57,8 @@ def _shared(before: Snapshot, after: Snapshot) -> pd.DataFrame:
     for one, clips in ((before, old), (after, new)):
         if (one.clips["fold"] == TEST).any():
             kept = kept & np.asarray(clips["fold"] == TEST)
-    return pd.DataFrame({"before": old["label"], "after": new["label"], "group": new["group"]})[kept]
+    columns = {"before": old["label"], "after": new["label"], "group": new["group"]}
+    return pd.DataFrame(columns | {"fold_before": old["fold"], "fold_after": new["fold"]})[kept]
 
 
 def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[str, files.Json]:
@@ -74,7 +77,7 @@ def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[st
     def differences(labels: pd.Series, rows: NDArray[np.bool_]) -> dict[str, dict[str, float | None]]:
         truth = pd.Index(classes).get_indexer(pd.Index(labels[rows]))
         was, now = (metrics.Outcome(truth, table[rows].to_numpy(dtype=np.float64)) for table in (old, new))
-        return _differences(was, now, groups[rows].factorize()[0], classes)
+        return _differences(was, now, groups[rows].factorize()[0], classes, _variance(both[rows]))
 
     groups = both["group"].where(both["group"] != "", both.index.to_series())
     by_new = differences(both["after"], labelled)
@@ -83,6 +86,8 @@ def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[st
         "groups": int(groups[labelled].nunique()),
         "metrics": by_new,
     }
+    if refolded := int(_moved(both)[labelled].sum()):
+        comparison["refolded"] = refolded
     if relabelled or unlabelled:
         by_old = differences(both["before"], np.ones(len(both), dtype=bool))
         comparison |= {
@@ -95,7 +100,7 @@ def _model(old: pd.DataFrame, new: pd.DataFrame, clips: pd.DataFrame) -> dict[st
 
 
 def _differences(
-    old: metrics.Outcome, new: metrics.Outcome, groups: Codes, classes: list[str]
+    old: metrics.Outcome, new: metrics.Outcome, groups: Codes, classes: list[str], variance: float
 ) -> dict[str, dict[str, float | None]]:
     """Return each metric of both, the difference, its interval, and how probable one as large is by chance."""
     was, now = (_figures(outcome, np.ones((1, len(groups))), classes) for outcome in (old, new))
@@ -113,7 +118,7 @@ def _differences(
             "difference": _rounded(now[key][0] - was[key][0]),
             "low": _rounded(estimate.low) if enough else None,
             "high": _rounded(estimate.high) if enough else None,
-            "p": _rounded(chances[key]) if enough else None,
+            "p": _rounded(_tempered(chances[key], variance)) if enough else None,
         }
         for key, estimate in estimates.items()
     }
@@ -166,10 +171,37 @@ def _occurrences(blocks: Codes, row: Codes, rows: int) -> metrics.Floats | spars
     return counts.toarray() if rows < MANY else counts
 
 
+def _moved(clips: pd.DataFrame) -> pd.Series:
+    """Return whether each clip was in one fold and is in another."""
+    known = (clips["fold_before"] != "") & (clips["fold_after"] != "")
+    return known & (clips["fold_before"] != clips["fold_after"])
+
+
+def _variance(clips: pd.DataFrame) -> float:
+    """Return the variance of a difference between two runs of one model, in that of swaps of old and new.
+
+    On the same folds it is 1. On other folds all clips of a fold share the luck of what their model learned from, which
+    swaps clip by clip know nothing of. As Nadeau and Bengio 2003, doi:10.1023/A:1024068626366, do for such luck, clips
+    tested over clips learned from are added; `bench/aa.py` sees whether that is enough.
+    """
+    counts = [count for count in (clips["fold_before"].nunique(), clips["fold_after"].nunique()) if count > 1]
+    if not counts:
+        return 1.0
+    folds = min(counts)
+    anew = float(_moved(clips).mean()) * folds / (folds - 1)  # 1 where every clip is placed anew at random
+    return 1 + anew / (folds - 1)
+
+
+def _tempered(chance: float, variance: float) -> float:
+    """Return how often chance makes a difference as large, where its variance is so many times what `chance` knows."""
+    return float(2 * ndtr(ndtri(chance / 2) / variance**0.5))
+
+
 def _swapped(differences: Differences, blocks: int) -> dict[tuple[str, ...], float]:
     """Return the share of swaps of old and new, block by block, that make a difference at least as large.
 
-    This test is exact: of two runs of one model it calls 5 % different. Some 10 % of the intervals exclude 0 there.
+    Where runs have luck of their own in every block, this test is exact: of two runs of one model it calls 5 %
+    different. Some 10 % of the intervals exclude 0 there.
     """
     once = np.ones((1, blocks))
     seen = {key: abs(figure[0]) - 1e-12 for key, figure in differences(once, 0 * once).items()}

@@ -2,8 +2,11 @@
 
 import functools
 import hashlib
+import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from training import checkpoints, clips, fit, memory, ranks, rounds
 from training.recipe import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., None])
+WATCH_S = 1.0  # a worker outlives its parent by no more
 OPTIONS = {
     "--train": "The training list.",
     "--folds": "The fold of each clip.",
@@ -110,7 +114,7 @@ def train(
             (turn, ranks.Seat(n, processes, Path(meetings, turn.name))) for turn in turns for n in range(processes)
         ]
         predicted = joblib.Parallel(workers, batch_size=1)(
-            task(turn, held, p, here, build, vary, key, at) for turn, at in seats
+            task(turn, held, p, here, build, vary, key, at, parent=os.getpid()) for turn, at in seats
         )[::processes]
     predictions = [
         rounds.table(rows["clip_id"], turn, said.double().numpy(), data.classes)
@@ -134,8 +138,12 @@ def _round(
     vary: fit.Vary,
     key: str,
     seat: ranks.Seat,
+    *,
+    parent: int,
 ) -> Tensor | None:
     """Train one round, write its weights, and return the probabilities of its held-out clips: all by process 0."""
+    if os.getpid() != parent:
+        _end_with(parent)
     torch.set_num_threads(1)  # rounds run side by side; a small model gains little from a second thread
     state = paths.checkpoint / f"{turn.name}.pt"
     with ranks.taken(seat), tempfile.TemporaryDirectory() as nowhere:
@@ -146,3 +154,15 @@ def _round(
     with files.replacing(paths.models / f"{turn.name}.safetensors") as temporary:
         temporary.write_bytes(save({name: value.contiguous() for name, value in model.state_dict().items()}))
     return fit.predict(model, held, turn.held_out, p)
+
+
+@functools.cache  # once a worker, whatever rounds it trains
+def _end_with(parent: int) -> None:
+    """Let this worker end when its parent does, however that comes: a killed one cannot tell it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -78,6 +78,7 @@ CHANGES: dict[str, Any] = {
                 },
                 "brier": {"before": 0.5, "after": 0.25, "difference": -0.25, "low": -0.3, "high": -0.1, "p": 0.01},
             },
+            "refolded": 1,
             "relabelled": 1,
             "by_old_labels": {
                 "balanced_accuracy": {

@@ -176,6 +176,42 @@ def test_with_few_groups_no_interval_is_claimed() -> None:
     assert (found["difference"], found["low"], found["high"], found["p"]) == (1.0, None, None, None)
 
 
+def test_of_clips_in_other_folds_a_difference_must_be_clearer() -> None:
+    nearly = {clip: RIGHT[clip] if int(clip) >= 8 else WRONG[clip] for clip in LABELS}
+    placed = [{clip: (int(clip) + shift) % 5 for clip in LABELS} for shift in (0, 1)]
+    few = placed[0] | {"00": 1, "01": 2}
+    sides = [revision(LABELS, nearly, placed[0]), *(revision(LABELS, RIGHT, of) for of in (placed[0], few, placed[1]))]
+    same, partly, other = (compare(sides[0], after)["cnn"] for after in sides[1:])
+    assert [found.get("refolded") for found in (same, partly, other)] == [None, 2, 40]
+    chances = [accuracy(sides[0], after)["p"] for after in sides[1:]]
+    assert chances[0] < chances[1] < chances[2] < 0.05
+    assert [accuracy(sides[0], after)["difference"] for after in sides[1:]] == [0.2] * 3
+    assert accuracy(sides[3], sides[0])["p"] == chances[2]
+    tested = revision(LABELS, RIGHT, dict.fromkeys(LABELS, -1))
+    assert accuracy(sides[0], tested)["p"] > chances[0]
+    assert accuracy(revision(LABELS, nearly, dict.fromkeys(LABELS, -1)), tested)["p"] == chances[0]
+
+
+@pytest.mark.slow
+def test_of_two_runs_on_other_folds_one_in_twenty_is_called_different(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.compare.RESAMPLES", 199)
+    label = {f"{n:02}": "harmful" if n % 2 else "safe" for n in range(60)}
+    tries, called = 250, 0
+    for seed in range(tries):
+        rng = np.random.default_rng(seed)
+        heard = rng.normal(0, 2, len(label))
+        runs = []
+        for _ in range(2):
+            fold = rng.permutation(len(label)) % 3
+            luck = rng.normal(0, 0.5, 3)[fold]  # of what the model of a fold learned from
+            toward = np.where(np.array([*label.values()]) == "harmful", 1, -1)
+            noise = heard + rng.normal(size=len(label)) + toward * luck
+            said = {clip: score(of, one) for (clip, of), one in zip(label.items(), noise, strict=True)}
+            runs.append(revision(label, said, dict(zip(label, fold.tolist(), strict=True))))
+        called += (accuracy(*runs) or {"p": 1})["p"] <= 0.05
+    assert 0 < called <= stats.binom.ppf(0.999, tries, 0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 2])
 def test_of_two_runs_of_one_model_one_in_twenty_is_called_different(

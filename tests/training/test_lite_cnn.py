@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -219,3 +220,27 @@ def test_a_stage_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not(
     for file in ("predictions.csv", "models/fold_0.safetensors", "live/fold_1/plots/metrics/train_loss.tsv"):
         assert (killed / file).read_bytes() == (whole / file).read_bytes()
     assert not (killed / ".checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_nothing_of_a_killed_stage_goes_on_training(tmp_path: Path) -> None:
+    tones.write(tmp_path / "p", sections={"lite_cnn": SECTION | {"epochs": 100_000, "checkpoint_s": 0}})
+    command = [sys.executable, "-m", "training.lite_cnn", *tones.ARGUMENTS]
+    environment = os.environ | {"PYTHONPATH": str(PARAMS.parent)}
+    process = subprocess.Popen(command, cwd=tmp_path / "p", env=environment, start_new_session=True)
+    saves = tmp_path / "p/.checkpoints"
+    try:
+        while not (saves / "fold_0.pt").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        time.sleep(2 * train.WATCH_S)
+        states = []
+        for _ in range(2):
+            states.append({path: path.stat().st_mtime_ns for path in saves.iterdir()})
+            time.sleep(2)  # epochs of a few clips, each of them saved
+        assert states[0] == states[1]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
