@@ -262,7 +262,8 @@ SHIFTS = Table(
         "model": Column("text", "the model"),
         "axis": Column(
             "text",
-            "what was done to the clips, with the unit of `severity`; `source`: nothing, but only those of one source",
+            "what was done to the clips, with the unit of `severity`; `source`: nothing, but only those of one source; "
+            "`new_source`: the same, by a model trained without this source",
             (
                 "clean",
                 "gain_db",
@@ -273,6 +274,7 @@ SHIFTS = Table(
                 "reverberation_s",
                 "crop_s",
                 "source",
+                "new_source",
             ),
         ),
         "severity": Column("float", "how much of it; empty: nothing was done"),
@@ -282,7 +284,11 @@ SHIFTS = Table(
         "low": Column("float", "lower end of its 95 % interval; empty: too few groups"),
         "high": Column("float", "upper end"),
         "roc_auc": Column("float", "area under the ROC curve, one class against the rest, mean of the classes"),
-        "change": Column("float", "balanced accuracy minus that of the same clips unchanged; empty for a source"),
+        "change": Column(
+            "float",
+            "balanced accuracy minus that of the same clips unchanged; of `new_source`, minus that of the model as "
+            "trained; empty for `source`",
+        ),
         "change_low": Column("float", "lower end of its 95 % interval, both from the same resamples"),
         "change_high": Column("float", "upper end"),
     },

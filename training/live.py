@@ -103,7 +103,7 @@ def load(folder: Path, predictions: Path, folds: Path, metrics: Path | None = No
             f"{folder} is no trained model ({type(error).__name__}: {error}). {AGAIN}"
         ) from error
     version = f"{card['model']}-{digest}"
-    return Live(version, data, _wide(predictions, data), _folds(folds), rounds, resolution, temperature)
+    return Live(version, data, wide(predictions, data), _folds(folds), rounds, resolution, temperature)
 
 
 def _temperature(metrics: Path | None, model: str) -> float:
@@ -112,7 +112,12 @@ def _temperature(metrics: Path | None, model: str) -> float:
     return float(json.loads(metrics.read_text(encoding="utf-8")).get(model, {}).get("temperature", 1.0))
 
 
-def _wide(path: Path, data: params.Data) -> dict[str, dict[str, float]]:
+def wide(path: Path, data: params.Data) -> dict[str, dict[str, float]]:
+    """Return the probability of each class by clip, as a table of predictions has them.
+
+    Raises:
+        click.ClickException: it is missing, damaged or of other classes.
+    """
     wide = tables.read(path, tables.PREDICTIONS).pivot_table(index="clip_id", columns="label", values="probability")
     if set(wide.columns) != set(data.classes):
         raise click.ClickException(f"{path} has the classes {list(wide.columns)}, its model {data.classes}. {AGAIN}")

@@ -183,9 +183,8 @@ def _limits(model: Model, found: Dataset) -> Iterator[str]:
     answered = (judged["origin"] == "review").sum()
     yield f"{len(judged)} labels judge it: {answered} come from people's answers, the others are as they were given."
     yield from (*cautions.doubts(found), *cautions.shortcuts(found))
-    if model.shifted:
-        yield from robustness.sentences({model.name: model.shifted})
-    else:
+    yield from robustness.sentences({model.name: model.shifted})
+    if "clean" not in model.shifted:
         yield "What noise, another level, codecs or a room cost it was not measured."
     yield "How it does on recordings from elsewhere than this data set was not measured."
     yield "`ece`, the calibration error, comes out too high when there are few clips."

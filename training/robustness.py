@@ -18,11 +18,14 @@ Codes: TypeAlias = NDArray[np.int64]  # number of each clip's group, from 0
 Figures: TypeAlias = dict[tuple[str, Condition], metrics.Floats]
 Estimates: TypeAlias = dict[tuple[str, Condition], Estimate]  # by figure and condition
 Rows: TypeAlias = list[dict[str, Any]]  # of `tables.SHIFTS`, without the model
+Anew: TypeAlias = tuple[NDArray[np.int64], metrics.Floats]  # places of clips, and the probabilities of their classes
 
 SOURCE = "source"  # the axis of `by_source`
+NEW_SOURCE = "new_source"  # the axis of `by_new_source`
 NONE = Estimate(np.nan, np.nan, np.nan)
+ENDS = ("low", "high", "change_low", "change_high")
 LEAST = 0.02  # of balanced accuracy, what the worst of a dozen changes must cost at the better end of its interval
-FEWEST = 5  # clips of each class that a source must have to be judged
+FEWEST = 5  # clips of each class that a source must have to be judged, and groups for an interval of what it costs
 SLOPES = {"gain_db": "a dB of gain, up or down", "snr_db": "a dB of noise"}
 WORDS = {
     "gain_db": "a gain of {:+g} dB",
@@ -93,12 +96,43 @@ def by_source(outcome: metrics.Outcome, groups: Codes, sources: pd.DataFrame, re
         seed: of the resamples.
     """
     found: Rows = []
-    for source, places in sources.groupby("source")["place"]:
+    for source, places in judged(outcome.truth, sources, classes=outcome.probabilities.shape[1]):
         here = metrics.Outcome(outcome.truth[places], outcome.probabilities[places])
-        if np.bincount(here.truth, minlength=here.probabilities.shape[1]).min() >= FEWEST:
-            measured = robustness({CLEAN: here}, pd.factorize(groups[places])[0], resamples, seed=seed)
-            figures = _row(measured["balanced_accuracy", CLEAN], measured["roc_auc", CLEAN], NONE)
-            found.append(figures | {"axis": SOURCE, "severity": None, "source": source, "clips": len(places)})
+        measured = robustness({CLEAN: here}, pd.factorize(groups[places])[0], resamples, seed=seed)
+        figures = _row(measured["balanced_accuracy", CLEAN], measured["roc_auc", CLEAN], NONE)
+        found.append(figures | {"axis": SOURCE, "severity": None, "source": source, "clips": len(places)})
+    return found
+
+
+def judged(truth: NDArray[np.int64], sources: pd.DataFrame, *, classes: int) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield each source with at least `FEWEST` clips of each class, and the places of its clips."""
+    for source, places in sources.groupby("source")["place"]:
+        if np.bincount(truth[places], minlength=classes).min() >= FEWEST:
+            yield str(source), places.to_numpy()
+
+
+def by_new_source(
+    outcome: metrics.Outcome, anew: Mapping[str, Anew], groups: Codes, resamples: int, *, seed: int
+) -> Rows:
+    """Return the rows of `tables.SHIFTS` on each source by a model that has learned from no clip of it.
+
+    A change is that against what the model says that knows other clips of the source. Of less than `FEWEST` groups the
+    resamples are too alike to be an interval.
+
+    Args:
+        outcome: what the model says of all judged clips that has left out nothing but their groups.
+        anew: by source, what the other one says.
+        groups: number of each clip's group, shape (clips,).
+        resamples: how many, of the groups of a source.
+        seed: of the resamples.
+    """
+    found: Rows = []
+    for source, (places, probabilities) in anew.items():
+        truth, own = outcome.truth[places], pd.factorize(groups[places])[0]
+        known, new = metrics.Outcome(truth, outcome.probabilities[places]), metrics.Outcome(truth, probabilities)
+        measured = robustness({CLEAN: known, (NEW_SOURCE, None): new}, own, resamples, seed=seed)
+        few = dict.fromkeys(ENDS, np.nan) if own.max() + 1 < FEWEST else {}
+        found.append(rows(measured, len(places))[1] | few | {"source": source})
     return found
 
 
@@ -135,8 +169,18 @@ def summary(shifted: Rows, sources: Rows, found: Estimates, *, classes: int) -> 
     return said
 
 
+def summary_of_new(sources: Rows) -> dict[str, files.Json]:
+    """Return of the rows `by_new_source`, one or more, the one that most surely costs something."""
+    row = min(sources, key=lambda row: (np.nan_to_num(row["change_high"], nan=np.inf), row["change"]))
+    columns = ("source", "clips", "change", "change_low", "change_high")
+    return {"new_source": {"sources": len(sources), **_case(row, columns)}}
+
+
 def _worst(rows: Rows, columns: Sequence[str]) -> dict[str, files.Json]:
-    row = min(rows, key=lambda row: row["balanced_accuracy"])
+    return _case(min(rows, key=lambda row: row["balanced_accuracy"]), columns)
+
+
+def _case(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, files.Json]:
     return {name: row[name] for name in columns} | {
         "value": row["balanced_accuracy"],
         "low": row["low"],
@@ -145,19 +189,30 @@ def _worst(rows: Rows, columns: Sequence[str]) -> dict[str, files.Json]:
 
 
 def sentences(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return in Markdown what a reader must know of `summary` by model: one or two sentences each."""
+    """Return in Markdown what a reader must know of `summary` or `summary_of_new` by model: a few sentences each."""
     return [sentence for model, said in found.items() for sentence in _sentences(code(model), said)]
 
 
 def beyond_chance(said: Mapping[str, Any]) -> bool:
     """Return whether a model is better than chance on clean clips: only then can it lose something."""
+    if "clean" not in said:
+        return False
     low, majority = said["clean"]["low"], said["clean"]["majority"]
     return low is not None and low > majority
 
 
 def loses(said: Mapping[str, Any]) -> bool:
     """Return whether the worst case costs something, beyond noise."""
-    high = said["worst"]["change_high"]
+    return _costs(said["worst"])
+
+
+def loses_elsewhere(said: Mapping[str, Any]) -> bool:
+    """Return whether it costs something, beyond noise, that a source is new."""
+    return "new_source" in said and _costs(said["new_source"])
+
+
+def _costs(case: Mapping[str, Any]) -> bool:
+    high = case["change_high"]
     return high is not None and high < -LEAST
 
 
@@ -167,6 +222,19 @@ def worst_case(said: Mapping[str, Any]) -> str:
 
 
 def _sentences(model: str, said: Mapping[str, Any]) -> Iterator[str]:
+    if "clean" in said:
+        yield from _of_changes(model, said)
+    if loses_elsewhere(said):
+        source = said["new_source"]
+        change = {"value": source["change"], "low": source["change_low"], "high": source["change_high"]}
+        yield (
+            f"{model} trained without {code(source['source'])} has a balanced accuracy of {interval(source)} there, "
+            f"{interval(change)} to what it has when it knows other clips of it, the surest loss of "
+            f"{source['sources']} sources."
+        )
+
+
+def _of_changes(model: str, said: Mapping[str, Any]) -> Iterator[str]:
     clean = said["clean"]
     if not beyond_chance(said):
         yield (

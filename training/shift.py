@@ -1,4 +1,4 @@
-"""Judge trained models by the same clips made louder, noisier, narrower, shorter, coded or reverberant."""
+"""Judge trained models by source, and by clips made louder, noisier, narrower, shorter, coded or reverberant."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import nn
 from tqdm import tqdm
 
-from curation import files, params, tables
+from curation import files, params, tables, vectors
 from curation.audio import FULL_SCALE, Samples
-from training import augment, clips, live, metrics, robustness
+from training import augment, clips, live, metrics, new_source, robustness, rounds, svm
 from training.degrade import AXES, CLEAN, Condition, degrade
 
 BATCH = 16  # clips predicted at once
@@ -149,20 +149,41 @@ def evidence(
     """
     found = robustness.robustness(said, rows["group"].factorize()[0], p.resamples, seed=p.seed)
     shifted = robustness.rows(found, len(rows))
-    whole, groups = _predicted(model, every), every["group"].factorize()[0]
+    whole, groups = _outcome(model.version, model.predicted, every, model.data.classes), every["group"].factorize()[0]
     at_source = robustness.by_source(whole, groups, origin, p.resamples, seed=p.seed)
     summary = robustness.summary(shifted, at_source, found, classes=len(model.data.classes))
     return pd.DataFrame([*shifted, *at_source]), summary
 
 
-def _predicted(model: live.Live, rows: pd.DataFrame) -> metrics.Outcome:
-    if missing := sorted(set(rows["clip_id"]) - set(model.predicted)):
+def of_new_sources(
+    said: Path, anew: Mapping[str, robustness.Anew], every: pd.DataFrame, p: Params, data: params.Data
+) -> dict[str, tuple[pd.DataFrame, dict[str, files.Json]]]:
+    """Return `tables.SHIFTS` and the summary of the support vector machines; nothing where no source was left out.
+
+    Args:
+        said: the table of what they predicted in training.
+        anew: what they say of sources that they have not learned from.
+        every: the clips that they are judged by.
+        p: the bootstrap.
+        data: the classes.
+    """
+    if not anew:
+        return {}
+    whole = _outcome(said.stem, live.wide(said, data), every, data.classes)
+    found = robustness.by_new_source(whole, anew, every["group"].factorize()[0], p.resamples, seed=p.seed)
+    return {said.stem: (pd.DataFrame(found), robustness.summary_of_new(found))}
+
+
+def _outcome(
+    model: str, predicted: Mapping[str, Mapping[str, float]], rows: pd.DataFrame, classes: Sequence[str]
+) -> metrics.Outcome:
+    if missing := sorted(set(rows["clip_id"]) - set(predicted)):
         raise click.ClickException(
-            f"{model.version} has not predicted {len(missing)} of the {len(rows)} clips to judge it by, such as "
+            f"{model} has not predicted {len(missing)} of the {len(rows)} clips to judge it by, such as "
             f"{missing[0]}. `dvc repro train` predicts them."
         )
-    said = [[model.predicted[clip_id][label] for label in model.data.classes] for clip_id in rows["clip_id"]]
-    return metrics.Outcome(_truth(rows, model.data.classes), np.array(said))
+    said = [[predicted[clip_id][label] for label in classes] for clip_id in rows["clip_id"]]
+    return metrics.Outcome(_truth(rows, classes), np.array(said))
 
 
 def _truth(rows: pd.DataFrame, classes: Sequence[str]) -> NDArray[np.intp]:
@@ -203,6 +224,8 @@ def _sounds(audio: Path, clip_ids: Sequence[str], data: params.Data) -> list[Sam
 @click.option("--labels", type=click.Path(path_type=Path), required=True, help="Today's labels.")
 @click.option("--folds", type=click.Path(path_type=Path), required=True, help="The fold of every clip.")
 @click.option("--groups", type=click.Path(path_type=Path), required=True, help="What is resampled together.")
+@click.option("--train", type=click.Path(path_type=Path), required=True, help="The training list.")
+@click.option("--features", "described", type=click.Path(path_type=Path), required=True, help="The clips' vectors.")
 @click.option("--models", type=click.Path(path_type=Path), required=True, help="Folder with a folder a model.")
 @click.option("--predictions", type=click.Path(path_type=Path), required=True, help="Folder with a table a model.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the table goes.")
@@ -213,6 +236,8 @@ def main(
     labels: Path,
     folds: Path,
     groups: Path,
+    train: Path,
+    described: Path,
     models: Path,
     predictions: Path,
     out: Path,
@@ -221,17 +246,25 @@ def main(
     """Write how well every model does on changed clips, and on each source."""
     p, loaded = Params.load("shift"), _load(models, predictions, folds)
     any_model = next(iter(loaded.values()))
-    every = judged(
-        tables.read(labels, tables.LABELS),
-        tables.read(folds, tables.FOLDS),
-        tables.read(groups, tables.GROUPS),
-        any_model,
-    )
+    fold, group = tables.read(folds, tables.FOLDS), tables.read(groups, tables.GROUPS)
+    every = judged(tables.read(labels, tables.LABELS), fold, group, any_model)
     tables.check_labels(every["label"], any_model.data.classes, labels)
     rows = drawn(every, p.max_clips, seed=p.seed)
     said = shift(loaded, _sounds(audio, rows["clip_id"].tolist(), any_model.data), rows, conditions(p), seed=p.seed)
-    origin = sources(tables.read(clips, tables.CLIPS), every["clip_id"])
+    where = tables.read(clips, tables.CLIPS)
+    origin = sources(where, every["clip_id"])
     found = {name: evidence(model, said[name], rows, every, origin, p) for name, model in loaded.items()}
+    listed = rounds.listing(tables.read(train, tables.TRAIN), fold).merge(group[["clip_id", "group"]], on="clip_id")
+    tables.check_labels(listed["label"], any_model.data.classes, train)
+    anew = new_source.new_sources(
+        vectors.read(described),
+        listed,
+        every,
+        sources(where, listed["clip_id"]),
+        svm.Params.load("svm"),
+        classes=any_model.data.classes,
+    )
+    found |= of_new_sources(predictions / "svm.csv", anew, every, p, any_model.data)
     tables.write(pd.concat([table.assign(model=name) for name, (table, _) in found.items()]), out, tables.SHIFTS)
     files.write_json({name: summary for name, (_, summary) in found.items()}, metrics)
     click.echo(f"shift: {len(rows)} clips under {len(conditions(p))} conditions, models {', '.join(found)}")

@@ -1,4 +1,4 @@
-"""Whether models are judged by clips too similar to what they learned from: what changed clips and one source cost."""
+"""Whether models are judged by clips too similar to what they learned from: what changes and new sources cost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +13,14 @@ NAME = "too similar evaluation"
 
 
 def cause(found: Findings) -> Cause:
-    """Return whether a model does worse on changed clips, or on one source, than the evidence says."""
+    """Return whether a model does worse on changed clips, or on one source, known or new, than the evidence says."""
     figure = " ".join(robustness.sentences(found.robustness))
     sound = {model: said for model, said in found.robustness.items() if robustness.beyond_chance(said)}
     shaken = {model: said for model, said in sound.items() if robustness.loses(said) or _weak_source(said)}
-    if shaken:
-        model = max(shaken, key=lambda name: shaken[name]["clean"]["value"])
-        return Cause(NAME, "supported", figure, _advice(shaken[model]))
+    best = sorted(shaken.values(), key=lambda said: -said["clean"]["value"])[:1]
+    lost = [said["new_source"] for said in found.robustness.values() if robustness.loses_elsewhere(said)]
+    if advice := [*map(_advice, best), *map(_elsewhere, lost)]:
+        return Cause(NAME, "supported", figure, " ".join(advice))
     changes = found.shifts.loc[found.shifts["model"].isin(list(sound)), ["change", "change_low"]].dropna(how="all")
     if sound and (changes["change_low"] > -COSTLY).all():
         return Cause(NAME, "cleared", figure, "")
@@ -40,3 +41,10 @@ def _advice(said: Mapping[str, Any]) -> str:
         )
     source = said["worst_source"]
     return f"Record more at {code(source['source'])}; until then count on {interval(source)} there."
+
+
+def _elsewhere(source: Mapping[str, Any]) -> str:
+    return (
+        f"Record at more places than {code(source['source'])} and the others; until then count on {interval(source)} "
+        "at one that is new."
+    )

@@ -8,7 +8,17 @@ import pytest
 from curation import tables
 from training.degrade import AXES, CLEAN, Condition
 from training.metrics import Outcome
-from training.robustness import WORDS, by_source, robustness, rows, sentences, summary
+from training.robustness import (
+    WORDS,
+    by_new_source,
+    by_source,
+    loses_elsewhere,
+    robustness,
+    rows,
+    sentences,
+    summary,
+    summary_of_new,
+)
 
 CLIPS = 40
 GROUPS = np.arange(CLIPS) // 2
@@ -89,10 +99,50 @@ def test_a_source_with_few_clips_of_a_class_is_not_judged() -> None:
 def test_the_rows_are_the_table() -> None:
     measured = found({CLEAN: 2, ("gain_db", 6): 3})
     judged = by_source(outcome(2), GROUPS, sources(here=range(40)), 100, seed=0)
-    table = pd.DataFrame([*rows(measured, CLIPS), *judged]).assign(model="m")
+    new = by_new_source(outcome(2), {"here": (np.arange(40), outcome(3).probabilities)}, GROUPS, 100, seed=0)
+    table = pd.DataFrame([*rows(measured, CLIPS), *judged, *new]).assign(model="m")
     assert set(table.columns) == set(tables.SHIFTS.columns)
-    assert list(table["axis"]) == ["clean", "gain_db", "source"]
-    assert set(tables.SHIFTS.columns["axis"].choices) == {CLEAN[0], *AXES, "source"}
+    assert list(table["axis"]) == ["clean", "gain_db", "source", "new_source"]
+    assert set(tables.SHIFTS.columns["axis"].choices) == {CLEAN[0], *AXES, "source", "new_source"}
+
+
+def test_what_a_new_source_costs_is_that_of_its_own_clips() -> None:
+    """Known, the first 4 clips of each class are wrong; new, the first 14: of the 20 groups those from 4 on change."""
+    known, new = outcome(4), outcome(14)
+    told = {
+        "whole": (np.arange(40), new.probabilities),
+        "same": (np.arange(8), new.probabilities[:8]),
+        "few": (np.arange(20, 28), new.probabilities[20:28]),
+    }
+    whole, same, few = by_new_source(known, told, GROUPS, 200, seed=0)
+    paired = found({CLEAN: 4, ("gain_db", 6): 14})["change", ("gain_db", 6)]
+    assert (whole["change"], whole["change_low"], whole["change_high"]) == (paired.value, paired.low, paired.high)
+    assert (same["source"], same["clips"], same["balanced_accuracy"], same["change"]) == ("same", 8, 0, 0)
+    assert few["change"] == -1
+    assert all(np.isnan(few[end]) for end in ("low", "high", "change_low", "change_high"))  # of four groups
+
+    case = summary_of_new([same, few, whole])["new_source"]
+    assert (case["source"], case["sources"], case["clips"], case["value"]) == ("whole", 3, 40, pytest.approx(0.3))
+    assert loses_elsewhere({"new_source": case})
+    assert not loses_elsewhere(json.loads(json.dumps(summary_of_new([same]))))
+
+
+def test_what_a_new_source_costs_is_said_where_it_is_no_luck() -> None:
+    ends = {"low": 0.45, "high": 0.66, "change_low": -0.2}
+    case = {
+        "sources": 3,
+        "source": "site-03/",
+        "clips": 30,
+        "value": 0.55,
+        "change": -0.12,
+        "change_high": -0.05,
+    } | ends
+    assert sentences({"svm": {"new_source": case}}) == [
+        "`svm` trained without `site-03/` has a balanced accuracy of 0.55 [0.45, 0.66] there, -0.12 [-0.20, -0.05] to "
+        "what it has when it knows other clips of it, the surest loss of 3 sources."
+    ]
+    assert sentences({"svm": {"new_source": case | {"change_high": 0.01}}}) == []
+    assert sentences({"svm": {"new_source": case | {"change_low": None, "change_high": None}}}) == []
 
 
 def said(**changes: Any) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from scipy import signal
 from torch import Tensor, nn
 
-from curation import params, tables
+from curation import params, tables, vectors
 from curation.audio import FULL_SCALE, Samples
-from training import lite_cnn, shift
+from training import lite_cnn, shift, svm
 from training.degrade import CLEAN, Condition
 from training.live import Live
 from training.metrics import Outcome, overall
@@ -179,6 +179,8 @@ FILES = {
     "--labels": "labels.csv",
     "--folds": "folds.csv",
     "--groups": "groups.csv",
+    "--train": "train.csv",
+    "--features": "features",
     "--models": "all_models",
     "--predictions": "predictions",
     "--out": "shifts.csv",
@@ -188,7 +190,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a trained LiteCNN, in two sites."""
+    """A project with a trained LiteCNN and trained support vector machines, in two sites."""
     root = tmp_path_factory.mktemp("project") / "p"
     severities = {"mp3_kbps": [64], "snr_db": [10, 0], "resamples": 100}
     labels = tones.write(
@@ -196,6 +198,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sections={
             "lite_cnn": tones.section("lite_cnn", channels=[8]),
             "shift": yaml.safe_load(rows.PARAMS.read_text())["shift"] | severities,
+            **{name: yaml.safe_load(rows.PARAMS.read_text())[name] for name in ("features", "svm")},
         },
     )
     for name, kind, columns in (
@@ -211,6 +214,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("joblib.cpu_count", lambda: 1)
         words = [word for pair in (tones.OPTIONS | moved).items() for word in pair]
         assert CliRunner().invoke(lite_cnn.main, words, catch_exceptions=False).exit_code == 0
+        points = np.random.default_rng(0).normal(size=(len(labels), 4)) + 2 * (labels == "tone").to_numpy()[:, None]
+        vectors.write(vectors.Vectors(tuple(labels.index), {"one": points.astype(np.float32)}), Path("features"))
+        options = {name: tones.OPTIONS[name] for name in ("--train", "--folds")} | {
+            "--features": "features",
+            "--models": "all_models/svm",
+            "--out": "predictions/svm.csv",
+        }
+        words = [word for pair in options.items() for word in pair]
+        assert CliRunner().invoke(svm.main, words, catch_exceptions=False).exit_code == 0
     return root
 
 
@@ -223,12 +235,13 @@ def test_the_stage_writes_the_same_bytes_twice_and_the_clean_clips_are_as_traini
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(trained)
-    assert run().output == "shift: 18 clips under 12 conditions, models lite_cnn\n"
+    assert run().output == "shift: 18 clips under 12 conditions, models lite_cnn, svm\n"
     written = [Path(name).read_bytes() for name in ("shifts.csv", "shifts.json")]
     run()
     assert [Path(name).read_bytes() for name in ("shifts.csv", "shifts.json")] == written
 
-    table = tables.read(Path("shifts.csv"), tables.SHIFTS).set_index("axis")
+    both = tables.read(Path("shifts.csv"), tables.SHIFTS).set_index("axis")
+    table = both[both["model"] == "lite_cnn"]
     wide = tables.read(Path("predictions/lite_cnn.csv"), tables.PREDICTIONS).pivot_table(
         index="clip_id", columns="label", values="probability"
     )
@@ -240,6 +253,18 @@ def test_the_stage_writes_the_same_bytes_twice_and_the_clean_clips_are_as_traini
     summary = json.loads(written[1])["lite_cnn"]
     changed = table.drop(["clean", "source"])["balanced_accuracy"]
     assert (summary["clips"], summary["worst"]["value"]) == (18, pytest.approx(changed.min(), abs=1e-5))
+
+    (new,) = both[both["model"] == "svm"].reset_index().to_dict("records")
+    assert (new["axis"], new["source"], new["clips"]) == ("new_source", "site-0/", 10)
+    known = tables.read(Path("predictions/svm.csv"), tables.PREDICTIONS).pivot_table(
+        index="clip_id", columns="label", values="probability"
+    )
+    here = [n for n in range(18) if n % 4 < 2]
+    once = overall(Outcome(truth[here], known[["tone", "noise"]].to_numpy()[here]), np.ones((1, 10)))
+    assert new["balanced_accuracy"] - new["change"] == pytest.approx(once["balanced_accuracy",][0], abs=1e-5)
+    summary = json.loads(written[1])["svm"]
+    assert set(summary) == {"new_source"}
+    assert summary["new_source"]["change"] == pytest.approx(new["change"], abs=1e-5)
 
 
 def test_where_clips_or_models_are_missing_one_line_says_so(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

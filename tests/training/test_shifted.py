@@ -55,3 +55,30 @@ def test_a_source_that_is_surely_below_the_rest_is_named(found: Findings, high: 
     assert cause.verdict == verdict
     assert "`m` is worst on `pier/`" in cause.figure
     assert ("Record more at `pier/`" in cause.advice) == (verdict == "supported")
+
+
+@pytest.mark.parametrize(("high", "verdict"), [(-0.05, "supported"), (-0.01, "cleared"), (None, "cleared")])
+def test_what_it_costs_that_a_source_is_new_is_the_cause_where_it_is_no_luck(
+    found: Findings, high: float | None, verdict: str
+) -> None:
+    source = {"sources": 3, "source": "pier/", "clips": 30, "value": 0.55, "low": 0.4, "high": 0.7}
+    costs = {"change": -0.2, "change_low": -0.3, "change_high": high}
+    one = heard(found, {stand.LOUD: RIGHT})
+    cause = shifted.cause(
+        dataclasses.replace(one, robustness={**one.robustness, "svm": {"new_source": source | costs}})
+    )
+    assert cause.verdict == verdict
+    assert ("`svm` trained without `pier/` has a balanced accuracy of 0.55 [0.40, 0.70]" in cause.figure) == bool(
+        cause.advice
+    )
+    assert cause.advice in (
+        "",
+        "Record at more places than `pier/` and the others; until then count on 0.55 [0.40, 0.70] at one that is new.",
+    )
+    assert bool(cause.advice) == (verdict == "supported")
+
+
+def test_a_project_may_have_nothing_but_new_sources(found: Findings) -> None:
+    source = {"sources": 1, "source": "pier/", "clips": 30, "value": 0.55, "low": 0.4, "high": 0.7, "change": -0.2}
+    alone = {"svm": {"new_source": source | {"change_low": -0.3, "change_high": -0.1}}}
+    assert shifted.cause(dataclasses.replace(found, robustness=alone)).verdict == "supported"
