@@ -42,6 +42,7 @@ class Project:
     model: str  # the version whose predictions count
     hinted: bool  # whether annotators see predictions
     instructions: str
+    people: int  # who are asked about each clip
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,13 @@ class Server:
         changed = _where("updated_at", "greater", "Datetime", since_utc)
         return self._listing(project, FOR_PULL, (changed,) if since_utc else ())
 
+    def create_task(self, project: Project, data: Json) -> int:
+        """Make a task and return its number, which no task has ever had."""
+        task: Json = {"project": project.id, "data": data, "overlap": project.people}
+        return number(self._ask("POST", "api/tasks/", dict, json=task).get("id"))
+
     def create_tasks(self, project: Project, tasks: Sequence[Json]) -> list[int]:
-        """Make tasks and return their numbers, in order."""
+        """Make tasks and return their numbers, in order: on SQLite they follow the highest one that is there."""
         reply = self._ask(
             "POST", f"api/projects/{project.id}/import", dict, json=list(tasks), query={"return_task_ids": True}
         )
@@ -228,6 +234,7 @@ def _project(record: Record) -> Project:
         str(record.get("model_version") or ""),
         record.get("show_collab_predictions") is not False,  # what is not known may be shown
         str(record.get("expert_instruction") or ""),
+        number(record.get("maximum_annotations", 1)),
     )
 
 

@@ -96,7 +96,7 @@ def push(
     faults = unplayable(server, {one: str(wanted[one].get("audio")) for one in planned.unheard}, clips)
     create, renew = (set(clip_ids) - faults.keys() for clip_ids in (planned.create, planned.renew))
     version, guesses = predictions(scores)
-    if create or renew:  # before tasks are withdrawn: else these get their numbers, which may be open in a browser
+    if create or renew:
         _create(server, project, [one for one in wanted if one in create or one in renew], wanted, guesses)
         planned = plan(wanted, server.tasks(project))
     batches = _batches(planned.withdraw, WITHDRAWN_AT_ONCE, "withdraw")
@@ -130,8 +130,16 @@ def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]
 
 
 def _create(server: Server, project: Project, clip_ids: Sequence[str], wanted: Wanted, guesses: Wanted) -> None:
-    """Make a task with its prediction for each clip."""
-    for batch in _batches(clip_ids, CREATED_AT_ONCE, "create"):
+    """Make a task with its prediction for each clip.
+
+    A task that was withdrawn may be open in a browser, so its number must not come again. On SQLite the tasks of an
+    import get the numbers that follow the highest one there: that of the first task, which is new.
+    """
+    first = clip_ids[0]
+    task = server.create_task(project, wanted[first])
+    if first in guesses:
+        server.predict(project, [{"task": task, **guesses[first]}])
+    for batch in _batches(clip_ids[1:], CREATED_AT_ONCE, "create"):
         made: list[Json] = [
             {"data": wanted[one], "predictions": [guesses[one]] if one in guesses else []} for one in batch
         ]

@@ -10,7 +10,7 @@ from fake_label_studio import KEY, URL, FakeLabelStudio
 
 from curation import connection, label_studio
 
-PROJECT = label_studio.Project(1, "", "", "", hinted=False, instructions="")
+PROJECT = label_studio.Project(1, "", "", "", hinted=False, instructions="", people=1)
 HTML = "<html><body>502 Bad Gateway</body></html>"
 
 
