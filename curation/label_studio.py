@@ -13,13 +13,14 @@ import httpx
 from pydantic import Field
 
 from curation import params
+from curation.annotation import UnreadError, utc
 from curation.connection import Connection, Record, Refused, inner, number, records
 from curation.files import Json
 
 PROJECTS = 100  # a page, the most that the server gives
 PAGE = 1000  # tasks a page; larger ones are hardly faster and take more memory
 VIEW = "Listening order"
-FOR_PUSH = "id,data,draft_exists,total_annotations,cancelled_annotations,predictions_model_versions"
+FOR_PUSH = "id,data,created_at,draft_exists,total_annotations,cancelled_annotations,predictions_model_versions"
 FOR_PULL = "id,data,annotations,created_at,updated_at,result,completed_by,updated_by,was_cancelled,lead_time"
 
 
@@ -50,6 +51,7 @@ class Task:
     """A task on the server, as far as a push has to know."""
 
     id: int
+    made_utc: str  # a number may be given again, but not at the same time
     data: Mapping[str, Json]
     touched: bool  # somebody has answered, skipped, or begun
     models: frozenset[str]  # whose predictions it has
@@ -243,7 +245,11 @@ def _task(record: Record) -> Task:
     touched = record.get("draft_exists") is not False or counts != (0, 0)  # what is not known counts as touched
     models = str(record.get("predictions_model_versions") or "").split(",")
     data = cast("Mapping[str, Json]", inner(record, "data"))
-    return Task(number(record.get("id")), data, touched, frozenset(filter(None, models)))
+    try:
+        made_utc = utc(record.get("created_at"))
+    except UnreadError as error:
+        raise Refused(f"Label Studio's reply has a task without a time: {error}. Is it a Label Studio 1.2x?") from error
+    return Task(number(record.get("id")), made_utc, data, touched, frozenset(filter(None, models)))
 
 
 def _where(column: str, operator: str, kind: str, value: str | int) -> Json:

@@ -227,8 +227,9 @@ def test_all_tasks_of_a_push_ask_as_many_people_as_the_project_does(label_studio
     do(server, "a", title)
     project = server.project(title)
     server.update_project(project, {"maximum_annotations": 2})
-    do(server, "abcd", title)
-    assert {task["overlap"] for task in label_studio.export(project.id)} == {2}
+    numbers = do(server, "abcd", title).sent["task_id"]
+    with label_studio.client() as admin:
+        assert [admin.get(f"/api/tasks/{number}/").json()["overlap"] for number in numbers] == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -34,7 +34,7 @@ def tasks(clips: str, shown: str = "blind") -> list[dict]:
 
 
 def present(number: int, clip: str, *, touched: bool = False, **data: object) -> Task:
-    return Task(number, wanted(clip)[clip] | data, touched, frozenset())
+    return Task(number, "", wanted(clip)[clip] | data, touched, frozenset())
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_the_plan_makes_what_is_missing_and_withdraws_what_is_not_wanted() -> No
 
 
 def test_the_plan_leaves_alone_what_somebody_has_touched_and_what_is_not_ours() -> None:
-    other = Task(9, {"text": "hello"}, touched=False, models=frozenset())
+    other = Task(9, "", {"text": "hello"}, touched=False, models=frozenset())
     touched = [present(1, "a", rank=5, touched=True), present(2, "c", touched=True)]
     planned = plan.plan(wanted("a"), [*touched, other])
     assert (planned.create, planned.update, planned.withdraw) == ([], {}, [])
@@ -96,7 +96,7 @@ def test_the_plan_changes_what_comes_next_where_it_is_and_makes_anew_what_comes_
     data = {clip: {"audio": "", "clip_id": clip, "rank": rank, "shown": "blind"} for rank, clip in enumerate(clips)}
     turned = [data[clip] | {"rank": 39 - number} for number, clip in enumerate(clips)]
     touched = {39, 5}
-    planned = plan.plan(data, [Task(n, one, n in touched, frozenset()) for n, one in enumerate(turned)])
+    planned = plan.plan(data, [Task(n, "", one, n in touched, frozenset()) for n, one in enumerate(turned)])
     order = [clip for number, clip in reversed(list(enumerate(clips))) if number not in touched]
     assert (list(planned.update.values()), planned.renew) == (order[:30], order[30:])
     assert (planned.create, planned.withdraw, planned.unheard) == ([], [], [])
@@ -388,6 +388,31 @@ def test_the_command_pushes_and_writes_the_receipt() -> None:
     assert result.exit_code == 0, result.output
     assert "push: 2 tasks on the server (2 made, 0 changed, 0 withdrawn); label at http" in result.output
     assert Path("data/sent.csv").read_text() == "clip_id,project_id,task_id\na,1,1\nb,1,2\n"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_clip_that_left_the_queue_stays_until_a_pull_has_seen_that_its_answer_was_taken_back(
+    fake: FakeLabelStudio, server: label_studio.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "from_environment", lambda: server)
+    tables.write(rows.table(tables.CLIPS, {"clip_id": "a"}, {"clip_id": "b"}), Path("data/clips.csv"), tables.CLIPS)
+
+    def run(command: click.Command) -> list[str]:
+        result = CliRunner().invoke(command)
+        assert result.exit_code == 0, result.output
+        return asked(fake)
+
+    run(push.main)
+    unseen, seen = say(fake, 1), say(fake, 2)
+    fake.delete(unseen)
+    run(pull.main)
+    fake.delete(seen)
+    files.write_json([], Path("data/tasks.json"))
+    assert run(push.main) == ["b"]
+    run(pull.main)
+    assert run(push.main) == []
+    answers = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
+    assert answers[["clip_id", "answer"]].to_numpy().tolist() == [["b", "safe"], ["b", "deleted"]]
 
 
 @pytest.mark.usefixtures("folder")
