@@ -220,6 +220,9 @@ def test_a_page_that_is_open_since_before_a_push_that_only_withdraws_answers_for
         for clip in "cd":
             body = {"result": choice("safe"), "lead_time": 900}
             assert ann.post(f"/api/tasks/{numbers[clip]}/annotations/", json=body).status_code == 404
+    with label_studio.client() as admin:
+        admin.delete(f"/api/projects/{server.project('left open').id}/").raise_for_status()
+    assert do(server, "efabcd", "left open").sent["task_id"].min() > max(made)
 
 
 def test_all_tasks_of_a_push_ask_as_many_people_as_the_project_does(label_studio, server) -> None:
