@@ -26,6 +26,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync", "--window-size=1200,780")
 PRESSED = {"2": "safe", "1": "harmful", "u": "unsure", "b": "bad_audio", "n": "none"}
+OWN = {"data", "blob", "chrome", "chrome-untrusted"}  # schemes of what never leaves the browser
 TIPS = "CONNECT raw.githubusercontent.com:443"  # what Label Studio asks for and has no switch for
 WRAPPER = """\
 #!/bin/sh
@@ -149,7 +150,7 @@ def hosts(driver: Any) -> set[str | None]:
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     asked += [event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"]
     parts = map(urlsplit, asked)
-    return {one.hostname for one in parts if one.scheme not in {"data", "blob", "chrome"}}  # these never leave it
+    return {one.hostname for one in parts if one.scheme not in OWN}
 
 
 @pytest.mark.slow
