@@ -134,10 +134,13 @@ class Server:
         changed = _where("updated_at", "greater", "Datetime", since_utc)
         return self._listing(project, FOR_PULL, (changed,) if since_utc else ())
 
-    def create_task(self, project: Project, data: Json) -> int:
-        """Make a task and return its number, which no task has ever had."""
-        task: Json = {"project": project.id, "data": data, "overlap": project.people}
-        return number(self._ask("POST", "api/tasks/", dict, json=task).get("id"))
+    def create_task(self, project: Project, data: Json, predictions: Sequence[Mapping[str, Json]]) -> int:
+        """Make a task with its predictions and return its number, which no task has ever had."""
+        made: Json = {"project": project.id, "data": data, "overlap": project.people}
+        task_id = number(self._ask("POST", "api/tasks/", dict, json=made).get("id"))
+        for one in predictions:
+            self._ask("POST", "api/predictions/", dict, json={"task": task_id, **one})
+        return task_id
 
     def create_tasks(self, project: Project, tasks: Sequence[Json]) -> list[int]:
         """Make tasks and return their numbers, in order: on SQLite they follow the highest one that is there."""

@@ -138,11 +138,9 @@ def _create(server: Server, project: Project, clip_ids: Sequence[str], wanted: W
     A task that was withdrawn may be open in a browser, so its number must not come again. On SQLite the tasks of an
     import get the numbers that follow the highest one there: that of the first task, which is new.
     """
-    first = clip_ids[0]
-    task = server.create_task(project, wanted[first])
-    if first in guesses:
-        server.predict(project, [{"task": task, **guesses[first]}])
-    for batch in _batches(clip_ids[1:], CREATED_AT_ONCE, "create"):
+    first, *others = clip_ids
+    server.create_task(project, wanted[first], [guesses[first]] if first in guesses else [])
+    for batch in _batches(others, CREATED_AT_ONCE, "create"):
         made: list[Json] = [
             {"data": wanted[one], "predictions": [guesses[one]] if one in guesses else []} for one in batch
         ]

@@ -137,6 +137,9 @@ class FakeLabelStudio:
             case "POST", ["tasks"]:
                 made = self._make(self.highest + 1, body["project"], body["data"], overlap=body["overlap"])
                 return httpx.Response(201, json=made)
+            case "POST", ["predictions"]:
+                self.tasks[body["task"]]["models"].append(body["model_version"])
+                return httpx.Response(201, json={"id": 1, **body})
             case "PATCH", ["tasks", number]:
                 return self._of(self.tasks, number, lambda task: task.update(body, updated_at=self.tick()))
             case "POST", ["projects", number, "import"]:
