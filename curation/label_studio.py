@@ -13,13 +13,14 @@ import httpx
 from pydantic import Field
 
 from curation import params
+from curation.annotation import UnreadError, utc
 from curation.connection import Connection, Record, Refused, inner, number, records
 from curation.files import Json
 
 PROJECTS = 100  # a page, the most that the server gives
 PAGE = 1000  # tasks a page; larger ones are hardly faster and take more memory
 VIEW = "Listening order"
-FOR_PUSH = "id,data,draft_exists,total_annotations,cancelled_annotations,predictions_model_versions"
+FOR_PUSH = "id,data,created_at,draft_exists,total_annotations,cancelled_annotations,predictions_model_versions"
 FOR_PULL = "id,data,annotations,created_at,updated_at,result,completed_by,updated_by,was_cancelled,lead_time"
 
 
@@ -42,6 +43,7 @@ class Project:
     model: str  # the version whose predictions count
     hinted: bool  # whether annotators see predictions
     instructions: str
+    people: int  # who are asked about each clip
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Task:
     """A task on the server, as far as a push has to know."""
 
     id: int
+    made_utc: str  # a number may be given again, but not at the same time
     data: Mapping[str, Json]
     touched: bool  # somebody has answered, skipped, or begun
     models: frozenset[str]  # whose predictions it has
@@ -131,8 +134,16 @@ class Server:
         changed = _where("updated_at", "greater", "Datetime", since_utc)
         return self._listing(project, FOR_PULL, (changed,) if since_utc else ())
 
+    def create_task(self, project: Project, data: Json, predictions: Sequence[Mapping[str, Json]]) -> int:
+        """Make a task with its predictions and return its number, which no task has ever had."""
+        made: Json = {"project": project.id, "data": data, "overlap": project.people}
+        task_id = number(self._ask("POST", "api/tasks/", dict, json=made).get("id"))
+        for one in predictions:
+            self._ask("POST", "api/predictions/", dict, json={"task": task_id, **one})
+        return task_id
+
     def create_tasks(self, project: Project, tasks: Sequence[Json]) -> list[int]:
-        """Make tasks and return their numbers, in order."""
+        """Make tasks and return their numbers, in order: on SQLite they follow the highest one that is there."""
         reply = self._ask(
             "POST", f"api/projects/{project.id}/import", dict, json=list(tasks), query={"return_task_ids": True}
         )
@@ -228,6 +239,7 @@ def _project(record: Record) -> Project:
         str(record.get("model_version") or ""),
         record.get("show_collab_predictions") is not False,  # what is not known may be shown
         str(record.get("expert_instruction") or ""),
+        number(record.get("maximum_annotations", 1)),
     )
 
 
@@ -236,7 +248,11 @@ def _task(record: Record) -> Task:
     touched = record.get("draft_exists") is not False or counts != (0, 0)  # what is not known counts as touched
     models = str(record.get("predictions_model_versions") or "").split(",")
     data = cast("Mapping[str, Json]", inner(record, "data"))
-    return Task(number(record.get("id")), data, touched, frozenset(filter(None, models)))
+    try:
+        made_utc = utc(record.get("created_at"))
+    except UnreadError as error:
+        raise Refused(f"Label Studio's reply has a task without a time: {error}. Is it a Label Studio 1.2x?") from error
+    return Task(number(record.get("id")), made_utc, data, touched, frozenset(filter(None, models)))
 
 
 def _where(column: str, operator: str, kind: str, value: str | int) -> Json:

@@ -115,10 +115,6 @@ def _read_state(path: Path) -> State | None:
         return None
 
 
-def _read_or_empty(path: Path, table: tables.Table) -> pd.DataFrame:
-    return tables.read(path, table) if path.exists() else table.empty()
-
-
 def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
     """Pull from the server, or from `export`, into the tables of `data`, one pull at a time; return what came.
 
@@ -126,12 +122,13 @@ def pull_and_write(clips: Path, data: Path, export: Path | None = None) -> str:
         click.ClickException: another pull is at work, there is no server, or it refuses; nothing is lost.
     """
     p = Params.load("label_studio")
-    clip_ids, queue = tables.read(clips, tables.CLIPS)["clip_id"], _read_or_empty(data / "queue.csv", tables.QUEUE)
+    clip_ids = frozenset(tables.read(clips, tables.CLIPS)["clip_id"])
+    queue = tables.read_or_empty(data / "queue.csv", tables.QUEUE)
     asked = dict(zip(queue["clip_id"], queue["reason"], strict=True))
-    known = Known(params.Data.load("data").classes, frozenset(clip_ids), asked)
+    known = Known(params.Data.load("data").classes, clip_ids, asked)
     with files.locked(data / "reviews.csv"):
-        reviews = _read_or_empty(data / "reviews.csv", tables.REVIEWS)
-        unread = _read_or_empty(data / "unread.csv", tables.UNREAD)
+        reviews = tables.read_or_empty(data / "reviews.csv", tables.REVIEWS)
+        unread = tables.read_or_empty(data / "unread.csv", tables.UNREAD)
         if export:
             tasks, state = read_export(export), None
             after, still_unread = answers.merge(reviews, unread, tasks, replace(known, names=_names(tasks)))

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,11 +11,11 @@ import click
 import pandas as pd
 from tqdm import tqdm
 
-from curation import files, page, params, tables
+from curation import files, page, params, review, tables
 from curation.clips import SUFFIX
 from curation.connection import Refused
 from curation.files import Json
-from curation.label_studio import Params, Project, Server, from_environment
+from curation.label_studio import Params, Project, Server, Task, from_environment
 from curation.plan import Wanted, plan
 from curation.playable import unplayable
 from curation.project import prepared
@@ -67,13 +67,15 @@ def push(
     clips: Path | None = None,
     folder: str = "",
     examples: Mapping[str, Sequence[str]] | None = None,
+    answered: Collection[tuple[str, str]] = (),
 ) -> Receipt:
     """Bring the project `p.project` up to date, make it when there is none; twice is once.
 
     What is on the server is read first and only the difference is written, so that after an interruption, wherever it
     was, the next push completes. What is made is looked at again: of a clip that has two tasks by then, because it is
     made anew, an earlier push was stored late or another one is at work, one goes. Tasks that somebody has answered,
-    skipped or begun are never withdrawn, nor changed, but for what they say was shown (`curation.project`).
+    skipped or begun are never withdrawn, nor changed, but for what they say was shown (`curation.project`). Nor are
+    those whose answer is home and stands: when it is not on the server any more, a pull has yet to see that.
 
     Args:
         server: where people answer.
@@ -84,6 +86,7 @@ def push(
         clips: the folder of clips on this disk, when the server serves it (`curation.playable`).
         folder: the same as the server names it, when it is to be told to.
         examples: clips to be heard in the instructions, by class.
+        answered: the tasks whose answers are home (`review.answered_tasks`).
 
     Raises:
         click.ClickException: the server is down or refuses; the next push goes on from there.
@@ -92,13 +95,13 @@ def push(
     project = prepared(server, p, classes, _addresses(examples or {}, wanted))
     if folder:
         server.serve_folder(project, folder)
-    planned = plan(wanted, server.tasks(project))
+    planned = plan(wanted, _present(server, project, answered))
     faults = unplayable(server, {one: str(wanted[one].get("audio")) for one in planned.unheard}, clips)
     create, renew = (set(clip_ids) - faults.keys() for clip_ids in (planned.create, planned.renew))
     version, guesses = predictions(scores)
-    if create or renew:  # before tasks are withdrawn: else these get their numbers, which may be open in a browser
+    if create or renew:
         _create(server, project, [one for one in wanted if one in create or one in renew], wanted, guesses)
-        planned = plan(wanted, server.tasks(project))
+        planned = plan(wanted, _present(server, project, answered))
     batches = _batches(planned.withdraw, WITHDRAWN_AT_ONCE, "withdraw")
     withdrawn = max(sum(server.withdraw(project, some) for some in batches) - len(renew), 0)
     update = {number: one for number, one in planned.update.items() if one not in faults}
@@ -130,12 +133,24 @@ def predictions(scores: pd.DataFrame) -> tuple[str, dict[str, Mapping[str, Json]
 
 
 def _create(server: Server, project: Project, clip_ids: Sequence[str], wanted: Wanted, guesses: Wanted) -> None:
-    """Make a task with its prediction for each clip."""
-    for batch in _batches(clip_ids, CREATED_AT_ONCE, "create"):
+    """Make a task with its prediction for each clip.
+
+    A task that was withdrawn may be open in a browser, so its number must not come again. On SQLite the tasks of an
+    import get the numbers that follow the highest one there: that of the first task, which is new.
+    """
+    first, *others = clip_ids
+    server.create_task(project, wanted[first], [guesses[first]] if first in guesses else [])
+    for batch in _batches(others, CREATED_AT_ONCE, "create"):
         made: list[Json] = [
             {"data": wanted[one], "predictions": [guesses[one]] if one in guesses else []} for one in batch
         ]
         server.create_tasks(project, made)
+
+
+def _present(server: Server, project: Project, answered: Collection[tuple[str, str]]) -> Iterator[Task]:
+    """Yield the tasks of a project; one that has an answer here counts as touched."""
+    for task in server.tasks(project):
+        yield replace(task, touched=task.touched or (str(task.id), task.made_utc) in answered)
 
 
 def _addresses(examples: Mapping[str, Sequence[str]], wanted: Wanted) -> dict[str, list[str]]:
@@ -169,6 +184,7 @@ def push_and_write(
     sent: Path,
     server: Server,
     *,
+    reviews: Path,
     clips: Path,
     examples: Mapping[str, Sequence[str]],
     folder: str = "",
@@ -180,7 +196,17 @@ def push_and_write(
     """
     p, classes = Params.load("label_studio"), params.Data.load("data").classes
     with files.locked(sent):
-        receipt = push(server, tasks, scores, p, classes=classes, clips=clips, folder=folder, examples=examples)
+        receipt = push(
+            server,
+            tasks,
+            scores,
+            p,
+            classes=classes,
+            clips=clips,
+            folder=folder,
+            examples=examples,
+            answered=review.answered_tasks(tables.read_or_empty(reviews, tables.REVIEWS)),
+        )
         tables.write(receipt.sent, sent, tables.SENT)
     return receipt
 
@@ -198,6 +224,7 @@ def push_folder(data: Path, server: Server, folder: str = "") -> Receipt:
         scores,
         data / "sent.csv",
         server,
+        reviews=data / "reviews.csv",
         clips=data / "clips",
         examples=page.examples(labels, scores, flags, queue),
         folder=folder,

@@ -28,6 +28,13 @@ def skipped(reviews: pd.DataFrame) -> set[str]:
     return set(newest.loc[newest["answer"] == "skipped", "clip_id"]) - set(standing(reviews)["clip_id"])
 
 
+def answered_tasks(reviews: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return the tasks, by number and time, with an answer or a skip that nobody is known to have taken back."""
+    identity = pd.MultiIndex.from_frame(reviews[["annotation_id", "annotation_utc"]])
+    kept = reviews[~identity.isin(identity[reviews["answer"] == "deleted"])]
+    return set(zip(kept["task_id"], kept["task_utc"], strict=True))
+
+
 def minutes(reviews: pd.DataFrame) -> float:
     """Return how long people listened, also for skips and for what they took back.
 

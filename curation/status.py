@@ -46,17 +46,13 @@ def _agreement(standing: pd.DataFrame) -> str:
     return f"{same / pairs:.0%} of {pairs} pairs of answers to the same clip" if pairs else "nobody has heard the same"
 
 
-def _read_or_empty(path: Path, table: tables.Table) -> pd.DataFrame:
-    return tables.read(path, table) if path.exists() else table.empty()
-
-
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default="data", help="Folder of the tables.")
 def main(data: Path) -> None:
     """Say how far people are, from the tables as they are here; `earmark pull` brings the newest answers first."""
     queue = tables.read(data / "queue.csv", tables.QUEUE)
-    sent = _read_or_empty(data / "sent.csv", tables.SENT)
-    for line in status(queue, sent, _read_or_empty(data / "reviews.csv", tables.REVIEWS)):
+    sent = tables.read_or_empty(data / "sent.csv", tables.SENT)
+    for line in status(queue, sent, tables.read_or_empty(data / "reviews.csv", tables.REVIEWS)):
         click.echo(line)
 
 

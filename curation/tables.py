@@ -328,6 +328,11 @@ def read(path: Path, table: Table) -> pd.DataFrame:
     return check(_typed(cells, table, path), table, path)
 
 
+def read_or_empty(path: Path, table: Table) -> pd.DataFrame:
+    """Return the table in the file `path`, one without rows when there is no such file."""
+    return read(path, table) if path.exists() else table.empty()
+
+
 def write(frame: pd.DataFrame, path: Path, table: Table) -> None:
     """Check `frame` and write it sorted by key, whole or not at all."""
     _check_columns(frame.columns, table, path)

@@ -17,13 +17,18 @@ class Killed(Exception):
 
 
 class FakeLabelStudio:
-    """What the server holds, and a transport that answers for it. Numbers are given again, as SQLite does."""
+    """What the server holds, and a transport that answers for it.
+
+    As with SQLite, an import gives the highest numbers again when their tasks are gone; a task made by itself gets a
+    new one.
+    """
 
     def __init__(self, step_s: float = 1) -> None:
         self.step_s = step_s
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.projects: dict[int, dict] = {}
         self.tasks: dict[int, dict] = {}
+        self.highest = 0  # number that a task has ever had
         self.views: list[dict] = []
         self.storages: list[dict] = []
         self.users = {1: "admin@example.com", 2: "ann@example.com", 3: "bob@example.com"}
@@ -129,6 +134,12 @@ class FakeLabelStudio:
                 return self._of(self.projects, number, lambda project: project.update(self._set(body)))
             case "GET", ["tasks"]:
                 return self._list(int(query["project"]), query)
+            case "POST", ["tasks"]:
+                made = self._make(self.highest + 1, body["project"], body["data"], overlap=body["overlap"])
+                return httpx.Response(201, json=made)
+            case "POST", ["predictions"]:
+                self.tasks[body["task"]]["models"].append(body["model_version"])
+                return httpx.Response(201, json={"id": 1, **body})
             case "PATCH", ["tasks", number]:
                 return self._of(self.tasks, number, lambda task: task.update(body, updated_at=self.tick()))
             case "POST", ["projects", number, "import"]:
@@ -174,12 +185,16 @@ class FakeLabelStudio:
             return httpx.Response(404, json={"detail": "No Project matches the given query."})
         numbers = []
         for task in body:
-            number, now = max(self.tasks, default=0) + 1, self.tick()
-            row = {"id": number, "project": project, "data": task["data"], "created_at": now, "updated_at": now}
-            models = [prediction["model_version"] for prediction in task["predictions"]]
-            self.tasks[number] = row | {"annotations": [], "models": models, "draft_exists": False}
-            numbers.append(number)
+            made = self._make(max(self.tasks, default=0) + 1, project, task["data"])
+            made["models"] += [prediction["model_version"] for prediction in task["predictions"]]
+            numbers.append(made["id"])
         return httpx.Response(201, json={"task_count": len(numbers), "task_ids": numbers})
+
+    def _make(self, number: int, project: int, data: dict, overlap: int = 1) -> dict:
+        now, self.highest = self.tick(), max(self.highest, number)
+        row = {"id": number, "project": project, "data": data, "created_at": now, "updated_at": now}
+        self.tasks[number] = row | {"annotations": [], "models": [], "draft_exists": False, "overlap": overlap}
+        return self.tasks[number]
 
     def _delete_tasks(self, project: int, body: dict) -> httpx.Response:
         assert [one["filter"].split(":")[-1] for one in body["filters"]["items"]] == [

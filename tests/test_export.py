@@ -63,8 +63,8 @@ def test_an_export_of_tasks_imported_by_hand_tells_the_same_as_the_server(
 ) -> None:
     annotating.write(tmp_path, monkeypatch)
     annotating.set_params(shown="hinted", project="by_hand")
-    paths = {name: f"data/{name}.csv" for name in ("queue", "labels", "scores", "flags")} | {"audio": "data/clips"}
-    paths |= {"out": "data/tasks.json", "sent": "data/sent.csv"}
+    paths = {name: f"data/{name}.csv" for name in ("queue", "labels", "scores", "flags", "reviews")}
+    paths |= {"audio": "data/clips", "out": "data/tasks.json", "sent": "data/sent.csv"}
     words = [word for name, path in paths.items() for word in (f"--{name}", path)]
     assert CliRunner().invoke(send.main, words).output == f"send: {len(ASKED)} tasks in data/tasks.json\n"
     monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)

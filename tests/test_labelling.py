@@ -14,9 +14,9 @@ import browser
 import httpx
 import needed
 import pytest
-from annotating import ASKED, DURATION_S, LABELS
+from annotating import ASKED, CLIPS, DURATION_S, LABELS
 
-from curation import page, server
+from curation import files, label_studio, page, push, server
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
 from selenium.webdriver import ActionChains
@@ -26,6 +26,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync", "--window-size=1200,780")
 PRESSED = {"2": "safe", "1": "harmful", "u": "unsure", "b": "bad_audio", "n": "none"}
+OWN = {"data", "blob", "chrome", "chrome-untrusted"}  # schemes of what never leaves the browser
 TIPS = "CONNECT raw.githubusercontent.com:443"  # what Label Studio asks for and has no switch for
 WRAPPER = """\
 #!/bin/sh
@@ -121,10 +122,22 @@ class Person:
         return found
 
 
+def where(address: str) -> tuple[str, str, str]:
+    """Return the server, the number of the project, and the key."""
+    token = json.loads(Path("home/earmark/label-studio.json").read_text())["token"]
+    return *re.fullmatch(r"(.+)projects/(\d+)/.+", address).groups(), token
+
+
+def pushed(address: str, tasks: list[dict]) -> str:
+    """Push these tasks instead of the queue; return what was done."""
+    url, _, token = where(address)
+    files.write_json(tasks, Path("data/tasks.json"))
+    return str(push.push_folder(Path("data"), label_studio.connect(url, token)))
+
+
 def guesses(address: str) -> dict[str, str]:
     """Return what a model has guessed of the clips on the server."""
-    token = json.loads(Path("home/earmark/label-studio.json").read_text())["token"]
-    url, project = re.fullmatch(r"(.+)projects/(\d+)/.+", address).groups()
+    url, project, token = where(address)
     listing = {"project": project, "fields": "all", "include": "data,predictions_results"}
     headers = {"Authorization": f"Token {token}"}
     tasks = httpx.get(f"{url}api/tasks/", params=listing, headers=headers, trust_env=False, timeout=60).json()["tasks"]
@@ -137,7 +150,7 @@ def hosts(driver: Any) -> set[str | None]:
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     asked += [event["params"]["url"] for event in events if event["method"] == "Network.webSocketCreated"]
     parts = map(urlsplit, asked)
-    return {one.hostname for one in parts if one.scheme not in {"data", "blob", "chrome"}}  # these never leave it
+    return {one.hostname for one in parts if one.scheme not in OWN}
 
 
 @pytest.mark.slow
@@ -173,6 +186,15 @@ def test_clips_heard_and_answered_by_keyboard_are_in_the_reviews_and_do_not_come
         person.sees(ASKED[5])
         person.press_with_control(" ")
         person.sees(ASKED[6])
+        tasks = json.loads(Path("data/tasks.json").read_text())
+        another = json.loads(json.dumps(tasks[6]).replace(ASKED[6], CLIPS[8]))
+        assert "0 made, 0 changed, 1 withdrawn" in pushed(address, tasks[:6])
+        assert "1 made, 0 changed, 0 withdrawn" in pushed(address, [*tasks[:6], another])
+        person.press("1")
+        person.until(person.chosen)
+        person.press_with_control(Keys.ENTER)
+        person.until(lambda: "Annotation is not saved" in person.text())
+        assert "1 made, 0 changed, 1 withdrawn" in pushed(address, tasks)  # nobody has answered the other one
         assert "6 new of 6" in (rest := stop())
         assert "Next: `git commit data/reviews.csv`" in rest
     expected = {clip_id: (answer, "blind", "") for clip_id, answer in zip(ASKED, PRESSED.values(), strict=False)}

@@ -10,7 +10,7 @@ from fake_label_studio import KEY, URL, FakeLabelStudio
 
 from curation import connection, label_studio
 
-PROJECT = label_studio.Project(1, "", "", "", hinted=False, instructions="")
+PROJECT = label_studio.Project(1, "", "", "", hinted=False, instructions="", people=1)
 HTML = "<html><body>502 Bad Gateway</body></html>"
 
 
@@ -135,7 +135,7 @@ def test_a_token_that_cannot_be_renewed_is_a_refusal(reply: httpx.Response) -> N
 
 def test_a_listing_that_does_not_move_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_studio, "PAGE", 1)
-    server = refusing(200, json={"tasks": [{"id": 1, "data": {}}]})
+    server = refusing(200, json={"tasks": [{"id": 1, "created_at": "2026-01-01"}]})
     with pytest.raises(connection.Refused, match="does not list its tasks in order"):
         server.tasks(PROJECT)
 
@@ -161,11 +161,16 @@ def test_of_projects_with_the_same_title_the_one_with_tasks_counts() -> None:
 
 
 def test_what_is_not_known_about_a_task_counts_as_touched() -> None:
-    project = PROJECT
+    task = {"id": 1, "created_at": "2026-01-01"}
     for known in ({}, {"total_annotations": 0, "cancelled_annotations": 0}):
-        assert refusing(200, json={"tasks": [{"id": 1, **known}]}).tasks(project)[0].touched
+        assert refusing(200, json={"tasks": [task | known]}).tasks(PROJECT)[0].touched
     clear = {"total_annotations": 0, "cancelled_annotations": 0, "draft_exists": False}
-    assert not refusing(200, json={"tasks": [{"id": 1, **clear}]}).tasks(project)[0].touched
+    assert not refusing(200, json={"tasks": [task | clear]}).tasks(PROJECT)[0].touched
+
+
+def test_a_task_that_does_not_say_when_it_was_made_is_refused() -> None:
+    with pytest.raises(connection.Refused, match="has a task without a time: 'None' is no time"):
+        refusing(200, json={"tasks": [{"id": 1}]}).tasks(PROJECT)
 
 
 def test_predictions_that_the_server_drops_are_noticed() -> None:

@@ -207,6 +207,34 @@ def test_what_is_submitted_on_a_page_that_is_open_since_before_a_push_is_stored_
             assert reply.status_code == (201 if clips.get(int(number)) == clip else 404)
 
 
+def test_a_page_that_is_open_since_before_a_push_that_only_withdraws_answers_for_no_other_clip(
+    label_studio, server
+) -> None:
+    """SQLite: an import gives the highest numbers again, to whichever project comes first."""
+    numbers = do(server, "abcd", "left open").sent.set_index("clip_id")["task_id"].astype(int).to_dict()
+    assert do(server, "ab", "left open").withdrawn == 2
+    one_more = do(server, "f", "another").sent["task_id"].astype(int).tolist()
+    made = do(server, "abe", "left open").sent["task_id"].astype(int).tolist()
+    assert not {numbers["c"], numbers["d"]} & {*one_more, *made}
+    with label_studio.client("ann") as ann:
+        for clip in "cd":
+            body = {"result": choice("safe"), "lead_time": 900}
+            assert ann.post(f"/api/tasks/{numbers[clip]}/annotations/", json=body).status_code == 404
+    with label_studio.client() as admin:
+        admin.delete(f"/api/projects/{server.project('left open').id}/").raise_for_status()
+    assert do(server, "efabcd", "left open").sent["task_id"].min() > max(made)
+
+
+def test_all_tasks_of_a_push_ask_as_many_people_as_the_project_does(label_studio, server) -> None:
+    title = "two people"
+    do(server, "a", title)
+    project = server.project(title)
+    server.update_project(project, {"maximum_annotations": 2})
+    numbers = do(server, "abcd", title).sent["task_id"]
+    with label_studio.client() as admin:
+        assert [admin.get(f"/api/tasks/{number}/").json()["overlap"] for number in numbers] == [2, 2, 2, 2]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_random_rounds_on_the_real_server(label_studio, server, seed: int, monkeypatch) -> None:
     """The long walk is `test_round_trip.py`, in memory; here the same law holds on the real thing."""
@@ -387,7 +415,7 @@ def test_a_reply_that_is_lost_after_the_tasks_were_stored_doubles_nothing(label_
         proxy.daemon_threads = True
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         through = ours.connect(f"http://127.0.0.1:{proxy.server_address[1]}", KEY)
-        for stored in (1000, 2000):
+        for stored in (1001, 2002):  # the first one of a push is made by itself
             with pytest.raises(click.ClickException, match="Whether it has done what was asked is not known"):
                 do(through, MANY, title)
             assert len(server.tasks(server.project(title))) == stored

@@ -34,7 +34,7 @@ def tasks(clips: str, shown: str = "blind") -> list[dict]:
 
 
 def present(number: int, clip: str, *, touched: bool = False, **data: object) -> Task:
-    return Task(number, wanted(clip)[clip] | data, touched, frozenset())
+    return Task(number, "", wanted(clip)[clip] | data, touched, frozenset())
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_the_plan_makes_what_is_missing_and_withdraws_what_is_not_wanted() -> No
 
 
 def test_the_plan_leaves_alone_what_somebody_has_touched_and_what_is_not_ours() -> None:
-    other = Task(9, {"text": "hello"}, touched=False, models=frozenset())
+    other = Task(9, "", {"text": "hello"}, touched=False, models=frozenset())
     touched = [present(1, "a", rank=5, touched=True), present(2, "c", touched=True)]
     planned = plan.plan(wanted("a"), [*touched, other])
     assert (planned.create, planned.update, planned.withdraw) == ([], {}, [])
@@ -96,7 +96,7 @@ def test_the_plan_changes_what_comes_next_where_it_is_and_makes_anew_what_comes_
     data = {clip: {"audio": "", "clip_id": clip, "rank": rank, "shown": "blind"} for rank, clip in enumerate(clips)}
     turned = [data[clip] | {"rank": 39 - number} for number, clip in enumerate(clips)]
     touched = {39, 5}
-    planned = plan.plan(data, [Task(n, one, n in touched, frozenset()) for n, one in enumerate(turned)])
+    planned = plan.plan(data, [Task(n, "", one, n in touched, frozenset()) for n, one in enumerate(turned)])
     order = [clip for number, clip in reversed(list(enumerate(clips))) if number not in touched]
     assert (list(planned.update.values()), planned.renew) == (order[:30], order[30:])
     assert (planned.create, planned.withdraw, planned.unheard) == ([], [], [])
@@ -118,7 +118,7 @@ def test_a_queue_in_another_order_is_made_anew_but_for_what_comes_next(fake, ser
     assert [fake.tasks[number]["models"] for number in (5, 6)] == [[], [fake.projects[1]["model_version"]]]
     assert (receipt.created, receipt.updated, receipt.withdrawn) == (0, 3, 0)
     assert receipt.sent.set_index("clip_id")["task_id"].to_dict() == {"a": 1, "b": 6, "c": 5, "d": 4}
-    assert sum(line.split()[0] != "GET" for line in fake.asked) == 3
+    assert sum(line.split()[0] != "GET" for line in fake.asked) == 4
 
 
 def test_a_clip_that_has_moved_to_where_nobody_hears_it_keeps_the_task_it_has(fake, server, monkeypatch) -> None:
@@ -135,7 +135,7 @@ def test_a_clip_that_has_moved_to_where_nobody_hears_it_keeps_the_task_it_has(fa
 def test_no_number_that_may_be_open_in_a_browser_is_given_to_another_clip(fake, server, monkeypatch, in_place) -> None:
     monkeypatch.setattr(plan, "IN_PLACE", in_place)
     opened: dict[int, str] = {}
-    for clips in ("abc", "abd", "ebda", "adbe", "af", "gfh", "hgf", "i"):
+    for clips in ("abc", "abd", "ebda", "adbe", "af", "a", "gfh", "hgf", "h", "", "i"):
         do(server, clips)
         assert asked(fake) == sorted(clips)
         for number, task in fake.tasks.items():
@@ -188,20 +188,24 @@ def test_predictions_name_the_likeliest_class() -> None:
     assert version == push.predictions(SCORES.copy())[0] != push.predictions(SCORES.iloc[:2])[0]
 
 
-def test_a_write_without_a_reply_is_not_sent_again_and_the_next_push_completes(fake, server, monkeypatch) -> None:
+@pytest.mark.parametrize(("path", "stored"), [("/api/tasks/", "a"), ("/import", "abc")])
+def test_a_write_without_a_reply_is_not_sent_again_and_the_next_push_completes(
+    fake, server, monkeypatch, path: str, stored: str
+) -> None:
     monkeypatch.setattr(push, "CREATED_AT_ONCE", 2)
 
     def lose(request: httpx.Request) -> None:
-        if request.url.path.endswith("/import"):
+        if request.method == "POST" and request.url.path.endswith(path):
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
 
     fake.after = lose
     with pytest.raises(click.ClickException, match=r"RemoteProtocolError.*Whether it has done .* is not known"):
-        do(server, "abcd")
-    assert sum(line.endswith("/import") for line in fake.asked) == 1
+        do(server, "abcde")
+    assert sum(line.startswith("POST") and line.endswith(path) for line in fake.asked) == 1
+    assert asked(fake) == list(stored)
     fake.after = lambda request: None
-    assert do(server, "abcd").created == 2
-    assert sorted(task["data"]["clip_id"] for task in fake.tasks.values()) == list("abcd")
+    assert do(server, "abcde").created == 5 - len(stored)
+    assert asked(fake) == list("abcde")
 
 
 def test_a_page_changed_by_hand_is_set_again_with_a_word(fake, server, capsys) -> None:
@@ -220,13 +224,13 @@ def test_tasks_that_are_stored_late_are_not_doubled(fake, server) -> None:
 
     fake.before = wait
     with pytest.raises(click.ClickException, match=r"ReadTimeout.*Whether it has done .* is not known"):
-        do(server, "ab")
+        do(server, "abc")
     fake.before = lambda request: fake.catch_up() if request.url.path.endswith("/import") else None
-    receipt = do(server, "ab")
-    assert asked(fake) == ["a", "b"]
+    receipt = do(server, "abc")
+    assert asked(fake) == ["a", "b", "c"]
     assert set(receipt.sent["task_id"]) == set(fake.tasks)
     assert receipt.withdrawn == 2
-    again = do(server, "ab")
+    again = do(server, "abc")
     assert (again.created, again.updated, again.withdrawn) == (0, 0, 0)
 
 
@@ -237,12 +241,12 @@ def test_of_doubles_that_are_noticed_the_one_that_somebody_has_begun_stays(fake,
     def meanwhile(request: httpx.Request) -> None:
         if request.url.path.endswith("/import"):
             fake.after = lambda _: None
-            server.create_tasks(server.project("earmark"), [{"data": wanted("ab")["b"], "predictions": []}])
+            server.create_tasks(server.project("earmark"), [{"data": wanted("abc")["c"], "predictions": []}])
             fake.tasks[max(fake.tasks)]["draft_exists"] = True
 
     fake.after = meanwhile
-    receipt = do(server, "ab")
-    assert asked(fake) == ["a", "b"]
+    receipt = do(server, "abc")
+    assert asked(fake) == ["a", "b", "c"]
     assert fake.tasks[max(fake.tasks)]["draft_exists"]
     assert receipt.sent["task_id"].tolist() == list(fake.tasks)
     assert set(receipt.sent["project_id"]) == {project}
@@ -384,6 +388,31 @@ def test_the_command_pushes_and_writes_the_receipt() -> None:
     assert result.exit_code == 0, result.output
     assert "push: 2 tasks on the server (2 made, 0 changed, 0 withdrawn); label at http" in result.output
     assert Path("data/sent.csv").read_text() == "clip_id,project_id,task_id\na,1,1\nb,1,2\n"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_clip_that_left_the_queue_stays_until_a_pull_has_seen_that_its_answer_was_taken_back(
+    fake: FakeLabelStudio, server: label_studio.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "from_environment", lambda: server)
+    tables.write(rows.table(tables.CLIPS, {"clip_id": "a"}, {"clip_id": "b"}), Path("data/clips.csv"), tables.CLIPS)
+
+    def run(command: click.Command) -> list[str]:
+        result = CliRunner().invoke(command)
+        assert result.exit_code == 0, result.output
+        return asked(fake)
+
+    run(push.main)
+    unseen, seen = say(fake, 1), say(fake, 2)
+    fake.delete(unseen)
+    run(pull.main)
+    fake.delete(seen)
+    files.write_json([], Path("data/tasks.json"))
+    assert run(push.main) == ["b"]
+    run(pull.main)
+    assert run(push.main) == []
+    answers = tables.read(Path("data/reviews.csv"), tables.REVIEWS)
+    assert answers[["clip_id", "answer"]].to_numpy().tolist() == [["b", "safe"], ["b", "deleted"]]
 
 
 @pytest.mark.usefixtures("folder")

@@ -34,7 +34,23 @@ def test_a_skip_counts_until_somebody_answers_or_takes_it_back() -> None:
     assert review.skipped(said(skip, ("ann", "2026-01-02T00:00:00Z", "deleted", "1"))) == set()
 
 
+def test_a_task_is_answered_until_all_that_was_said_of_it_is_known_to_be_taken_back() -> None:
+    words = ("annotator", "reviewed_utc", "answer", "annotation_id", "task_id")
+    versions = (
+        ("ann", "2026-01-01", "safe", "1", "7"),
+        ("bob", "2026-01-02", "harmful", "1", "7"),  # he changed hers
+        ("ann", "2026-01-03", "skipped", "2", "8"),
+        ("ann", "2026-01-04", "safe", "3", "9"),
+        ("bob", "2026-01-05", "safe", "4", "9"),
+    )
+    found = [{"clip_id": "c", "task_utc": "t"} | dict(zip(words, one, strict=True)) for one in versions]
+    assert review.answered_tasks(rows.table(tables.REVIEWS, *found)) == {("7", "t"), ("8", "t"), ("9", "t")}
+    gone = [found[n] | {"reviewed_utc": "2026-01-06", "answer": "deleted"} for n in (0, 1, 2, 3)]
+    assert review.answered_tasks(rows.table(tables.REVIEWS, *found, *gone)) == {("9", "t")}
+
+
 def test_nobody_said_anything() -> None:
     assert stands() == []
     assert review.skipped(said()) == set()
     assert review.minutes(said()) == 0
+    assert review.answered_tasks(said()) == set()

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from curation import answers, label_studio, plan, pull, push, tables
+from curation import answers, label_studio, plan, pull, push, review, tables
 
 CLASSES = ("harmful", "safe")
 CLIPS = tuple("abcdef")
@@ -78,6 +78,7 @@ class RoundTrip(RuleBasedStateMachine):
         self.taken: set[tuple] = set()  # the answers that these pulls could see taken back: they may be marked
         self.whole = True  # whether the last pull was not interrupted
         self.committed: tuple = ()
+        self.open: dict[int, str] = {}  # the clip that a page shows which somebody may have left open, by task
 
     def teardown(self) -> None:
         self.few.stop()
@@ -112,11 +113,21 @@ class RoundTrip(RuleBasedStateMachine):
         self.queue = clips
 
     def push(self) -> push.Receipt:
-        return push.push(self.server, wanted(self.queue), SCORES, P, classes=CLASSES)
+        home = review.answered_tasks(self.reviews)
+        return push.push(self.server, wanted(self.queue), SCORES, P, classes=CLASSES, answered=home)
+
+    def touched(self) -> set[int]:
+        """Return the tasks that a push has to leave alone: here or there they have an answer, or are begun."""
+        home = review.answered_tasks(self.reviews)
+        return {
+            number
+            for number, task in self.fake.tasks.items()
+            if task["annotations"] or task["draft_exists"] or (str(number), task["created_at"]) in home
+        }
 
     @rule(request=st.integers(0, 10), stored=st.booleans())
     def a_push_is_killed(self, request: int, stored: bool) -> None:
-        touched = {number for number, task in self.fake.tasks.items() if task["annotations"] or task["draft_exists"]}
+        touched = self.touched()
         self.kill_at(request, stored=stored)
         try:
             self.push()
@@ -145,7 +156,7 @@ class RoundTrip(RuleBasedStateMachine):
     @rule(request=st.integers(0, 10))
     def the_server_catches_up_while_we_push(self, request: int) -> None:
         left = iter(range(request, -1, -1))
-        self.fake.before = lambda _: self.fake.catch_up() if next(left, 1) == 0 else None
+        self.fake.before = lambda _: self.catch_up() if next(left, 1) == 0 else None
         self.push()
         self.let_live()
         self.a_push()
@@ -167,7 +178,7 @@ class RoundTrip(RuleBasedStateMachine):
 
     @rule()
     def a_push(self) -> None:
-        touched = {number for number, task in self.fake.tasks.items() if task["annotations"] or task["draft_exists"]}
+        touched = self.touched()
         receipt = self.push()
         assert touched <= set(self.fake.tasks)
         open_clips = [
@@ -229,6 +240,13 @@ class RoundTrip(RuleBasedStateMachine):
 
     @rule()
     def the_server_catches_up(self) -> None:
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Store what was given up for lost: an import that comes so late may be given the number of an old page."""
+        if self.fake.late:
+            highest = max(self.fake.tasks, default=0)
+            self.open = {number: clip for number, clip in self.open.items() if number <= highest}
         self.fake.catch_up()
 
     @precondition(lambda self: self.fake.projects)
@@ -358,6 +376,11 @@ class RoundTrip(RuleBasedStateMachine):
     @invariant()
     def what_was_taken_back_is_marked_and_nothing_else(self) -> None:
         assert self.marks() == {place[:2]: {not stands} for place, stands in self.standing.items()}
+
+    @invariant()
+    def no_page_that_was_left_open_answers_for_another_clip(self) -> None:
+        for number, task in self.fake.tasks.items():
+            assert self.open.setdefault(number, task["data"]["clip_id"]) == task["data"]["clip_id"]
 
     @invariant()
     def only_what_is_about_no_clip_is_unread(self) -> None:

@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(out: str) -> Result:
     words = f"--queue queue.csv --labels labels.csv --scores scores.csv --flags flags.csv --audio clips --out {out}"
-    words += " --sent sent.csv"
+    words += " --reviews reviews.csv --sent sent.csv"
     return CliRunner().invoke(send.main, words.split(), catch_exceptions=False)
 
 
