@@ -1,6 +1,5 @@
 """Split the groups into a test fold and k folds, by a hash that no new clip and no new label can move."""
 
-import hashlib
 from pathlib import Path
 
 import click
@@ -8,9 +7,7 @@ import pandas as pd
 from pydantic import Field
 
 from curation import params, tables
-
-TEST = -1
-SALTS_TRIED = 2000
+from curation.folds import SALTS_TRIED, TEST, fold_of, gaps
 
 
 class Params(params.Section):
@@ -30,30 +27,16 @@ def split(clips: pd.DataFrame, groups: pd.DataFrame, p: Params, *, classes: tupl
     """
     rows = clips[["clip_id", "label"]].merge(groups[["clip_id", "group"]], on="clip_id", validate="one_to_one")
     test_share = p.test_share if len(rows) >= p.test_from_clips else 0.0
-    folds = [TEST, *range(p.folds)] if test_share > 0 else list(range(p.folds))
+    numbers = [TEST, *range(p.folds)] if test_share > 0 else list(range(p.folds))
 
     def missing(salt: str) -> list[tuple[str, int]]:
-        fold = _fold_of(rows["group"], salt, test_share, p.folds)
-        found = set(zip(rows["label"], fold, strict=True))
-        return [(label, number) for label in classes for number in folds if (label, number) not in found]
+        return gaps(rows["label"], fold_of(rows["group"], salt, test_share, p.folds), classes, numbers)
 
-    if gaps := missing(p.salt):
-        _check_enough(rows, classes, len(folds))
+    if lacking := missing(p.salt):
+        _check_enough(rows, classes, len(numbers))
         works = next((salt for n in range(1, SALTS_TRIED) if not missing(salt := f"{p.salt}-{n}")), None)
-        raise click.ClickException(_refusal(gaps, works, p))
-    fold = _fold_of(rows["group"], p.salt, test_share, p.folds)
-    return pd.DataFrame({"clip_id": rows["clip_id"], "fold": fold})
-
-
-def _fold_of(groups: pd.Series, salt: str, test_share: float, folds: int) -> pd.Series:
-    fold = {group: _draw(f"{salt}\n{group}", test_share, folds) for group in groups.unique()}
-    return groups.map(fold).astype("int64")
-
-
-def _draw(text: str, test_share: float, folds: int) -> int:
-    digest = hashlib.sha256(text.encode()).digest()
-    is_test = int.from_bytes(digest[:8]) < test_share * 2**64
-    return TEST if is_test else int.from_bytes(digest[8:16]) % folds
+        raise click.ClickException(_refusal(lacking, works, p))
+    return pd.DataFrame({"clip_id": rows["clip_id"], "fold": fold_of(rows["group"], p.salt, test_share, p.folds)})
 
 
 def _check_enough(rows: pd.DataFrame, classes: tuple[str, ...], folds: int) -> None:
@@ -66,8 +49,8 @@ def _check_enough(rows: pd.DataFrame, classes: tuple[str, ...], folds: int) -> N
             )
 
 
-def _refusal(gaps: list[tuple[str, int]], works: str | None, p: Params) -> str:
-    label, fold = gaps[0]
+def _refusal(lacking: list[tuple[str, int]], works: str | None, p: Params) -> str:
+    label, fold = lacking[0]
     place = "the test fold" if fold == TEST else f"fold {fold}"
     advice = (
         f"With `split.salt: {works}` in params.yaml every class is in every fold."

@@ -225,6 +225,18 @@ ABLATIONS = Table(
         "cost_high": Column("float", "upper end"),
     },
 )
+REPEATS = Table(
+    "repeats.csv",
+    ("repeat",),
+    {
+        "repeat": Column("int", "number of the division into folds; 0: that of folds.csv"),
+        "clips": Column("int", "how many clips the figures rest on"),
+        "accuracy": Column("float", "of the support vector machines, held out by group"),
+        "balanced_accuracy": Column("float", "mean over the classes of the share found"),
+        "mcc": Column("float", "Matthews' correlation coefficient"),
+        "roc_auc": Column("float", "area under the ROC curve, one class against the rest, mean of the classes"),
+    },
+)
 QUEUE = Table(
     "queue.csv",
     ("clip_id",),

@@ -87,6 +87,7 @@ def write(folder: Path, models: Mapping[str, Mapping[str, float]], losses: Mappi
             {"measure": name, "auc": auc, "chance_auc": 0.7} for name, auc in (("all", 0.9), ("codec", 0.65))
         ],
         "queue": [{"clip_id": clip, "rank": rank, "reason": queue[clip]} for rank, clip in enumerate(queue, 1)],
+        "repeats": [{"repeat": n, "clips": 20, "balanced_accuracy": value} for n, value in enumerate((0.8, 0.9))],
         "train": [base[clip] | {"times": times[clip], "why": why[times[clip]]} for clip in clips],
     }
     frames = {name: rows.table(getattr(tables, name.upper()), *listed) for name, listed in tabled.items()}

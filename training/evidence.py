@@ -89,7 +89,7 @@ def resolution(found: Findings) -> str:
 
 
 def notes(found: Findings) -> Iterator[str]:
-    """Yield in words what the table does not tell of the best model: beside whom, how fine, how sure of itself."""
+    """Yield in words what the table does not tell, above all of the best model: beside whom, how fine, how sure."""
     model = best(found)
     measured = found.metrics[model]
     accuracy = measured["balanced_accuracy"]
@@ -103,6 +103,12 @@ def notes(found: Findings) -> Iterator[str]:
         yield (
             f"A change must move the balanced accuracy of {code(model)} by {accuracy['detectable']:.2f} to be told "
             "from noise in four of five cases."
+        )
+    if len(found.repeats) > 1:
+        repeated = found.repeats["balanced_accuracy"]
+        yield (
+            f"In {len(repeated)} divisions into folds the balanced accuracy of `svm` is {repeated.mean():.2f} on "
+            f"average, with a standard deviation of {repeated.std():.2f}: no interval here knows of that luck."
         )
     yield _corrected(model, measured)
 

@@ -21,7 +21,7 @@ TEST = -1  # in `tables.FOLDS`
 PLOTS = (curves.CONFUSION, curves.RELIABILITY, curves.PRECISION_RECALL)
 TABLES = (
     *(tables.CLIPS, tables.REJECTS, tables.REVIEWS, tables.LABELS, tables.GROUPS, tables.FOLDS, tables.SCORES),
-    *(tables.FLAGS, tables.SHORTCUTS, tables.ABLATIONS, tables.QUEUE, tables.TRAIN, tables.SHIFTS),
+    *(tables.FLAGS, tables.SHORTCUTS, tables.ABLATIONS, tables.QUEUE, tables.TRAIN, tables.REPEATS, tables.SHIFTS),
 )
 
 
@@ -64,6 +64,7 @@ class Findings:
     ablations: pd.DataFrame
     queue: pd.DataFrame
     train: pd.DataFrame
+    repeats: pd.DataFrame
     shifts: pd.DataFrame
     flagging: Mapping[str, Any]  # `label_issues`: "found" or "refused", and `why`
     metrics: Mapping[str, Mapping[str, Any]]  # by model, as stage `evaluate` wrote them

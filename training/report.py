@@ -24,6 +24,7 @@ INPUTS = {
     "train": "What the models were trained on.",
     "predictions": "Folder with the predictions, a table a model.",
     "metrics": "The evidence on the models.",
+    "repeats": "What other divisions into folds give.",
     "shifts": "What the models are worth on changed clips.",
     "robustness": "Their worst cases and slopes.",
     "plots": "Folder with the tables to plot, one a model.",

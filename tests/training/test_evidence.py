@@ -127,12 +127,14 @@ def test_the_test_fold_is_the_judge_where_there_is_one(found: Findings) -> None:
 def test_the_notes_say_what_the_recorder_gives_away_what_can_be_told_apart_and_how_sure_the_model_is(
     found: Findings,
 ) -> None:
-    unheard, apart, sure = evidence.notes(found)
+    unheard, apart, repeated, sure = evidence.notes(found)
     assert "hears only the recorder" in unheard
     assert "accuracy of 0.50; `lite_cnn` differs by +0.40 [" in unheard
     assert not unheard.endswith("may know no more.")
     detectable = found.metrics["lite_cnn"]["balanced_accuracy"]["detectable"]
     assert f"must move the balanced accuracy of `lite_cnn` by {detectable:.2f} to be told from noise" in apart
+    assert "In 2 divisions into folds the balanced accuracy of `svm` is 0.85 on average, with a standard" in repeated
+    assert "deviation of 0.07:" in repeated
     assert "`lite_cnn` is off by 0.00 (ECE), with a temperature of 1.0 by 0." in sure
     assert "with a threshold of 0.50 its balanced accuracy is 0.90 [" in sure
 
@@ -144,6 +146,7 @@ def test_a_model_whose_lead_on_the_recorder_may_be_nothing_may_know_no_more(foun
     }
     one = found.metrics["lite_cnn"] | {"balanced_accuracy": accuracy}
     tested = {name: figure for name, figure in one.items() if name not in {"temperature", "threshold"}}
-    unheard, sure = evidence.notes(dataclasses.replace(found, metrics={"m": tested}))
+    untried = dataclasses.replace(found, metrics={"m": tested}, repeats=found.repeats[:0])
+    unheard, sure = evidence.notes(untried)
     assert unheard.endswith("`m` differs by +0.10 [-0.05, +0.20] and may know no more.")
     assert sure.endswith("takes predictions of other folds than the test fold.")
