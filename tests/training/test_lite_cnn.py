@@ -66,7 +66,7 @@ def test_a_training_goes_on_only_with_the_sound_that_it_began_with(
 ) -> None:
     keys = []
 
-    def killed(*arguments: object) -> None:
+    def killed(*arguments: object, **_: object) -> None:
         keys.append(arguments[-2])
         raise KeyboardInterrupt
 

@@ -51,7 +51,8 @@ def many_clips(count: int) -> Findings:
     sure = {name: 0.95 if label[name] == "harmful" else 0.05 for name in names}
     review = {"annotator": "ann", "reviewed_utc": "2026-01-01T00:00:00Z", "shown": "blind", "asked": "audit"}
     empty = {
-        table.name.removesuffix(".csv"): table.empty() for table in (tables.REJECTS, tables.FLAGS, tables.SHORTCUTS)
+        table.name.removesuffix(".csv"): table.empty()
+        for table in (tables.REJECTS, tables.FLAGS, tables.SHORTCUTS, tables.REPEATS)
     }
     return Findings(
         clips=rows.table(tables.CLIPS, *base),
