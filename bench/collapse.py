@@ -304,7 +304,9 @@ def summary(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _gain(gain: pd.Series) -> str:
     """Return the mean with its 95 % interval over the seeds and, where that is clear, whether it helps."""
-    half = stats.t.ppf(0.975, len(gain) - 1) * stats.sem(gain) if len(gain) > 1 else np.nan
+    if len(gain) < 2:
+        return f"{gain.mean():+.2f}, one run"
+    half = stats.t.ppf(0.975, len(gain) - 1) * stats.sem(gain)
     low, high = gain.mean() - half, gain.mean() + half
     word = "helps" if low > 0 else "harms" if high < 0 else "does nothing that shows"
     return f"{gain.mean():+.2f} [{low:+.2f}, {high:+.2f}] {word}"
