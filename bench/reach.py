@@ -71,12 +71,7 @@ def held_out(held: clips.Clips, turn: rounds.Round, p: lite_cnn.Params, resoluti
 
 def machine(described: Vectors, rows: pd.DataFrame, p: svm.Params) -> NDArray[np.float64]:
     """Return the same of the support vector machines."""
-    whole = np.empty(len(rows))
-    for turn in rounds.rounds(rows, labels.CLASSES, validate=False):
-        model = svm.svm(described, rows.iloc[np.unique(turn.draws)], p, classes=labels.CLASSES)
-        held_out = turn.held_out.numpy()
-        whole[held_out] = svm.predict(model, described.rows(rows["clip_id"].iloc[held_out]))[:, 0]
-    return whole
+    return svm.out_of_fold(described, rows, p, classes=labels.CLASSES)[:, 0]
 
 
 def blended(clip_ids: pd.Series, said: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ def plan(
 
 def recordings(table: Path) -> pd.DataFrame:
     """Return the table of recordings, empty before the first import."""
-    return tables.read(table, tables.RAW) if table.exists() else tables.RAW.empty()
+    return tables.read_or_empty(table, tables.RAW)
 
 
 def summary(additions: Plan, found: Listing, source: Path, raw: Path, table: Path, *, tracked: bool) -> str:

@@ -71,7 +71,7 @@ def main(reason: str, data: Path) -> None:
             "seal. `split.test_from_clips` in params.yaml says from how many clips on there is one."
         )
     path = data / "seal.csv"
-    seals = tables.read(path, tables.SEAL) if path.exists() else tables.SEAL.empty()
+    seals = tables.read_or_empty(path, tables.SEAL)
     if len(seals) and not broken(seals, clips, sha256):
         click.echo(f"seal: {path} has it already")
         return

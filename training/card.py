@@ -68,7 +68,7 @@ def _sealed(data: Path, found: Dataset) -> str:
     if not found.has_test:
         return "there is none"
     path = data / "seal.csv"
-    seals = tables.read(path, tables.SEAL) if path.exists() else tables.SEAL.empty()
+    seals = tables.read_or_empty(path, tables.SEAL)
     if not len(seals):
         return "not sealed"
     clips, sha256 = seal.fingerprint(found.labels, found.folds)

@@ -58,10 +58,7 @@ def _others(rows: pd.DataFrame, classes: Sequence[str]) -> Iterator[pd.Series]:
 
 def _figures(x: vectors.Vectors, rows: pd.DataFrame, p: svm.Params, classes: tuple[str, ...]) -> dict[str, float]:
     """Return the figures of one cross-validation."""
-    said = np.empty((len(rows), len(classes)))
-    for turn in rounds.rounds(rows, classes, validate=False):
-        model = svm.svm(x, rows.iloc[np.unique(turn.draws)], p, classes=classes)
-        said[turn.held_out] = svm.predict(model, x.rows(rows["clip_id"].iloc[turn.held_out.numpy()]))
+    said = svm.out_of_fold(x, rows, p, classes=classes)
     known = (rows["label"] != "").to_numpy()
     truth = pd.Index(classes).get_indexer(pd.Index(rows.loc[known, "label"]))
     figures = metrics.overall(metrics.Outcome(truth, said[known]), np.ones((1, len(truth))))

@@ -132,6 +132,18 @@ def predict(model: SVM, x: NDArray[np.float32]) -> Floats:
         return found
 
 
+def out_of_fold(x: vectors.Vectors, rows: pd.DataFrame, p: Params, *, classes: tuple[str, ...]) -> Floats:
+    """Return the probabilities, shape (clips, classes), of each clip of `rounds.listing` by a machine of other folds.
+
+    Of what no round holds out, with a test fold all others, they are NaN.
+    """
+    said = np.full((len(rows), len(classes)), np.nan)
+    for turn in rounds.rounds(rows, classes, validate=False):
+        model = svm(x, rows.iloc[np.unique(turn.draws)], p, classes=classes)
+        said[turn.held_out] = predict(model, x.rows(rows["clip_id"].iloc[turn.held_out.numpy()]))
+    return said
+
+
 def load(folder: Path, name: str) -> SVM:
     """Return the model of round `name` from the folder that `main` wrote, ready to predict."""
     return SVM(**load_file(folder / f"{name}.safetensors")).eval()
