@@ -131,7 +131,9 @@ def networks(folder: Path, cut: pd.DataFrame, runs: int, *, refold: bool) -> lis
     """Return runs of LiteCNN with other seeds on the same clips, those in `folder`."""
     ids, label, group = (cut[name].to_numpy(str) for name in ("clip_id", "label", "group"))
     about, p, resolution = params.Data.load("data"), lite_cnn.Params.load(LITE), mel.Params.load("mel")
-    heard = lite_cnn.inputs(*clips.read(folder, ids.tolist(), about), resolution, rate_hz=about.rate_hz)
+    heard = lite_cnn.inputs(
+        *clips.read(folder, ids.tolist(), about), resolution, rate_hz=about.rate_hz, speeds=p.augment.speeds
+    )
     listed = [reach.listing(pd.Series(ids), label, group, seed if refold else 0, folds=FOLDS) for seed in range(runs)]
     tasks = [
         (held, turn, p.model_copy(update={"seed": seed}), resolution)

@@ -55,7 +55,7 @@ OLD: Mapping[str, Changes] = {  # collapses; `constant`, `patterns`, `method` of
             "method": "none",
             "clip_weights": SHARES,
         },
-        "augment": {"crop_s": 8.0, "speed": 0.0, "mask_bands": 0, "mask_s": 0.0},
+        "augment": {"crop_s": 8.0, "speeds": [], "mask_bands": 0, "mask_s": 0.0},
     },
     "wav2vec2": {
         **SCRIPT,
@@ -123,15 +123,18 @@ class Corpus:
             data=self.about,
             workers=joblib.cpu_count(),
         )
-        samples, lengths = clips.read(work, self.clips["clip_id"].tolist(), self.about)
+        self.samples, self.lengths = clips.read(work, self.clips["clip_id"].tolist(), self.about)
         self.resolution = mel.Params.load("mel")
-        self.inputs = {
-            "lite_cnn": lite_cnn.inputs(samples, lengths, self.resolution, rate_hz=self.about.rate_hz),
-            "wav2vec2": wav2vec2.inputs(samples, lengths),
-        }
         self.truth = self.clips["label"].to_numpy(str)
         self.encoder = work / "encoder"
         self._write_encoder()
+
+    def inputs(self, p: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what a model with these settings reads."""
+        if isinstance(p, lite_cnn.Params):
+            rate_hz, speeds = self.about.rate_hz, p.augment.speeds
+            return lite_cnn.inputs(self.samples, self.lengths, self.resolution, rate_hz=rate_hz, speeds=speeds)
+        return wav2vec2.inputs(self.samples, self.lengths)
 
     def _write_encoder(self) -> None:
         """Write weights of which some can be frozen: random ones, for lack of others."""
@@ -171,7 +174,7 @@ def probabilities(
     corpus: Corpus, model: str, p: Recipe, rows: pd.DataFrame, folder: Path, changes: Changes
 ) -> NDArray[np.float64]:
     """Return the out-of-fold probability of each class, shape (clips, classes)."""
-    held = clips.Clips(*corpus.inputs[model], *rounds.targets(rows, CLASSES))
+    held = clips.Clips(*corpus.inputs(p), *rounds.targets(rows, CLASSES))
     task = joblib.delayed(_round)
     turns = rounds.rounds(rows, CLASSES, validate="threshold" in changes)
     found = joblib.Parallel(min(len(turns), joblib.cpu_count()))(

@@ -107,7 +107,7 @@ def main(data: Path, seeds: int, out: Path | None) -> None:
     with tempfile.TemporaryDirectory() as work:
         cut, vectors, _, _ = labels.read(data, Path(work))
         samples, sounds = clips.read(Path(work), cut["clip_id"].tolist(), about)
-    x, lengths = lite_cnn.inputs(samples, sounds, resolution, rate_hz=about.rate_hz)
+    x, lengths = lite_cnn.inputs(samples, sounds, resolution, rate_hz=about.rate_hz, speeds=base.augment.speeds)
     weights = sum(one.numel() for one in lite_cnn.LiteCNN(resolution.bands, base.channels, 2, 0).parameters())
     click.echo(f"LiteCNN: {weights} weights, {milliseconds(x, base, resolution.bands):.1f} ms of one CPU a clip")
 
@@ -117,7 +117,8 @@ def main(data: Path, seeds: int, out: Path | None) -> None:
         clip_ids, truth, group = (cut.loc[chosen, name].to_numpy(str) for name in ("clip_id", "label", "group"))
         for seed in range(seeds):
             rows = listing(pd.Series(clip_ids), truth, group, seed)
-            held = clips.Clips(x[chosen], lengths[chosen], *rounds.targets(rows, labels.CLASSES))
+            versions = np.tile(chosen, len(x) // len(chosen))
+            held = clips.Clips(x[versions], lengths[versions], *rounds.targets(rows, labels.CLASSES))
             start = time.perf_counter()
             said = {"lite_cnn": network(held, rows, base.model_copy(update={"seed": seed}), resolution)}
             spent_s = time.perf_counter() - start

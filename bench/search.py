@@ -35,6 +35,7 @@ FOLDS = 3  # of ESC-10: a few minutes on two cores
 RESAMPLES = 1000
 PLAIN = "as it is"  # the first of equals
 Held: TypeAlias = frozenset[int]  # folds that nothing is learned from
+Hear: TypeAlias = Callable[[lite_cnn.Params], clips.Clips]  # what LiteCNN reads of the clips
 Learn: TypeAlias = Callable[[str, Held], metrics.Floats]  # of a candidate: what it says of the clips held out, in order
 
 
@@ -111,15 +112,16 @@ def candidates(path: Path) -> dict[str, lite_cnn.Params]:
     }
 
 
-def sample(data: Path, work: Path) -> tuple[pd.DataFrame, clips.Clips]:
-    """Return the clips of ESC-10's small set, as `rounds.listing` does with their `group`, and what LiteCNN reads."""
+def sample(data: Path, work: Path) -> tuple[pd.DataFrame, Hear]:
+    """Return the clips of ESC-10's small set, as `rounds.listing` does with their `group`, and what LiteCNN hears."""
     corpus = collapse.Corpus(data, work)
     group = corpus.clips["group"].to_numpy(str)
     rows = reach.listing(corpus.clips["clip_id"], corpus.truth, group, 0, folds=FOLDS).assign(group=group)
-    return rows, clips.Clips(*corpus.inputs["lite_cnn"], *rounds.targets(rows, collapse.CLASSES))
+    targets = rounds.targets(rows, collapse.CLASSES)
+    return rows, lambda p: clips.Clips(*corpus.inputs(p), *targets)
 
 
-def project(folder: Path) -> tuple[pd.DataFrame, clips.Clips]:
+def project(folder: Path) -> tuple[pd.DataFrame, Hear]:
     """Return the same of a project, without its test fold and what is not labelled."""
     path, data = folder / "params.yaml", folder / "data"
     about, resolution = params.Data.load("data", path), mel.Params.load("mel", path)
@@ -129,8 +131,13 @@ def project(folder: Path) -> tuple[pd.DataFrame, clips.Clips]:
     rows = rounds.listing(train, folds).merge(groups[["clip_id", "group"]], on="clip_id")
     rows = rows[(rows["fold"] != rounds.TEST) & (rows["label"] != "")].reset_index(drop=True)
     samples, lengths = clips.read(data / "clips", rows["clip_id"].tolist(), about)
-    read = lite_cnn.inputs(samples, lengths, resolution, rate_hz=about.rate_hz)
-    return rows, clips.Clips(*read, *rounds.targets(rows, about.classes))
+    targets = rounds.targets(rows, about.classes)
+
+    def hear(p: lite_cnn.Params) -> clips.Clips:
+        read = lite_cnn.inputs(samples, lengths, resolution, rate_hz=about.rate_hz, speeds=p.augment.speeds)
+        return clips.Clips(*read, *targets)
+
+    return rows, hear
 
 
 def told(choice: Choice, groups: NDArray[np.int64]) -> pd.DataFrame:
@@ -176,12 +183,12 @@ def main(data: Path, folder: Path | None, only: tuple[str, ...], chosen: bool, o
         raise click.BadParameter(f"{wrong[0]!r} is no candidate; there are {[*known]}.", param_hint="--only")
     names = [name for name in known if not only or name in only]
     with tempfile.TemporaryDirectory() as work:
-        rows, held = project(folder) if folder else sample(data, Path(work))
+        rows, hear = project(folder) if folder else sample(data, Path(work))
 
     def learn(name: str, out: Held) -> metrics.Floats:
-        return reach.held_out(held, turn(rows, out), known[name], resolution).astype(np.float64)
+        return reach.held_out(hear(known[name]), turn(rows, out), known[name], resolution).astype(np.float64)
 
-    truth, fold = held.targets.argmax(dim=1).numpy(), rows["fold"].to_numpy()
+    truth, fold = hear(known[names[0]]).targets.argmax(dim=1).numpy(), rows["fold"].to_numpy()
     choice = choose(names, truth, fold, learn)
     table = told(choice, rows["group"].factorize()[0])
     click.echo(f"{len(rows)} clips in {rows['group'].nunique()} groups, {len(np.unique(fold))} folds\n")

@@ -128,7 +128,7 @@ def to_mono(block: Samples) -> Samples:
     return block[:, 0] if channels == 1 else block @ np.full(channels, 1 / channels, np.float32)
 
 
-def to_rate(sound: Samples, *, rate_hz: int, to_hz: int) -> Samples:
+def to_rate(sound: Samples, *, rate_hz: float, to_hz: float) -> Samples:
     """Return mono `sound` (n,) of `rate_hz` at `to_hz`: about n * to_hz / rate_hz samples, band-limited by soxr HQ."""
     return sound if rate_hz == to_hz else soxr.resample(sound, rate_hz, to_hz, quality="HQ")
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curation import audio
 from curation.audio import Samples
 from training import degrade
 
@@ -46,6 +47,22 @@ def crop(x: Tensor, lengths: Tensor, n: int, *, speed: float, rng: np.random.Gen
     after = (before + 1) % lengths[:, None]
     share = (place - before).view(len(x), *[1] * (x.ndim - 2), n).to(x.dtype)
     return torch.lerp(_at(x, before), _at(x, after), share)
+
+
+def at_speed(samples: Tensor, lengths: Tensor, speed: float) -> tuple[Tensor, Tensor]:
+    """Return clips played at another speed, tempo and pitch together, and how many samples of each are sound then.
+
+    Args:
+        samples: int16 of shape (clips, samples), as is the result: what goes beyond it is cut off.
+        lengths: how many of each are sound, shape (clips,).
+        speed: 2 halves the length and doubles each frequency.
+    """
+    played, sounds = torch.zeros_like(samples), torch.zeros_like(lengths)
+    for row, (clip, n) in enumerate(zip(samples.numpy(), lengths.tolist(), strict=True)):
+        sound = audio.to_rate(clip[:n].astype(np.float32) / audio.FULL_SCALE, rate_hz=speed, to_hz=1)[: len(clip)]
+        played[row, : len(sound)] = torch.from_numpy(audio.to_16_bit(sound))
+        sounds[row] = max(len(sound), 1)
+    return played, sounds
 
 
 def stretch(samples: Tensor, n: int, *, tempo: float, pitch: float, rng: np.random.Generator) -> Tensor:

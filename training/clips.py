@@ -21,13 +21,19 @@ from curation.clips import clip_path
 class Clips:
     """What a model reads of each clip, and what the training list says of it; rows are clips.
 
-    A set of 10,000 clips takes 0.3 GB as log-mel spectrograms and 2.6 GB as samples.
+    Training may hear the clips in other versions too: `x` and `lengths` then go on with all clips in the second
+    version, and so on. 10,000 clips take 0.4 GB a version as log-mel spectrograms and 2.6 GB as samples.
     """
 
-    x: Tensor  # of shape (clips, ..., time)
+    x: Tensor  # of shape (versions * clips, ..., time)
     lengths: Tensor  # int64: how much of the time is sound; the rest is padding
     targets: Tensor  # float32 of shape (clips, classes): 1 in the column of the label, all 0 without one
     weights: Tensor  # float32: weight in the loss
+
+    def drawn(self, rows: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the rows of `x` where a version of each clip of `rows` is, any of them as likely."""
+        clips = len(self.targets)
+        return rows + clips * torch.from_numpy(rng.integers(len(self.x) // clips, size=len(rows)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the name of a file that `x` is read from to a worker, not what is in it: that may be gigabytes."""

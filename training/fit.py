@@ -139,9 +139,9 @@ def learn(
     drawn = sampling.batches(label, p.sampler, batches(turn, p), rng)
     for step, places in enumerate(drawn, start=epoch * batches(turn, p)):
         rows = turn.draws[torch.from_numpy(places)]
-        x, lengths, targets, weights = (
-            part[rows].to(fabric.device) for part in (clips.x, clips.lengths, clips.targets, clips.weights)
-        )
+        heard = clips.drawn(rows, rng)
+        x, lengths = (part[heard].to(fabric.device) for part in (clips.x, clips.lengths))
+        targets, weights = (part[rows].to(fabric.device) for part in (clips.targets, clips.weights))
         x = vary(x.float(), lengths, rng)
         x, targets, weights = augment.mixup(x, targets, weights, alpha=p.mixup_alpha, rng=rng)
         own = ranks.own(len(rows))

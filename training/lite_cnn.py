@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import click
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from pydantic import Field
 from safetensors.torch import load_model
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from curation import params
 from training import augment, mel, recipes, train
@@ -28,7 +30,8 @@ class Augment(params.Section):
     """Key `augment`: how the training clips are varied; 0 leaves a step out."""
 
     crop_s: float = Field(gt=0)  # length of a training view
-    speed: float = Field(ge=0, lt=1)  # largest change of tempo, as a share
+    speeds: tuple[Annotated[float, Field(ge=0.5, le=2)], ...]  # that clips are played at, beside their own
+    tempo: float = Field(ge=0, lt=1)  # largest change of tempo, as a share
     pitch: float = Field(ge=0, lt=1)  # largest change of pitch, as a share
     gain_db: float = Field(ge=0)  # largest change of level
     tilt_db: float = Field(ge=0)  # largest change of the highest band, and the other way of the lowest
@@ -129,14 +132,34 @@ def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
-def inputs(samples: Tensor, lengths: Tensor, p: mel.Params, *, rate_hz: int) -> tuple[Tensor, Tensor]:
-    """Return the log-mel spectrograms, shape (clips, bands, frames), and how many frames of each are sound."""
-    return mel.log_mel(samples, p, rate_hz=rate_hz), mel.frames(lengths, p, rate_hz=rate_hz)
+def inputs(
+    samples: Tensor, lengths: Tensor, p: mel.Params, *, rate_hz: int, speeds: Sequence[float] = ()
+) -> tuple[Tensor, Tensor]:
+    """Return log-mel spectrograms, and how many frames of each are sound.
+
+    The first are those of the clips as they are, then come those of all clips at each of `speeds`: what
+    `clips.Clips.drawn` chooses from.
+
+    Args:
+        samples: int16 of shape (clips, samples).
+        lengths: how many of each are sound.
+        p: the resolution in time and frequency.
+        rate_hz: sample rate.
+        speeds: above 1 shorter and higher, below 1 longer and lower; what then goes beyond a clip's length is cut off.
+    """
+    x, sounds = [mel.log_mel(samples, p, rate_hz=rate_hz)], [lengths]
+    blocks = range(0, len(samples), mel.BLOCK)
+    for speed, start in tqdm([*itertools.product(speeds, blocks)], "speeds", unit="block", disable=None, delay=2):
+        block = slice(start, start + mel.BLOCK)
+        played, sound = augment.at_speed(samples[block], lengths[block], speed)
+        x.append(mel.log_mel(played, p, rate_hz=rate_hz))
+        sounds.append(sound)
+    return torch.cat(x), mel.frames(torch.cat(sounds), p, rate_hz=rate_hz)
 
 
 def vary(x: Tensor, lengths: Tensor, rng: np.random.Generator, p: Augment, *, resolution: mel.Params) -> Tensor:
     """Return a training view of each spectrogram, shape (clips, bands, crop): another start, tempo, sound, masks."""
-    x = augment.crop(x, lengths, round(p.crop_s / resolution.hop_s), speed=p.speed, rng=rng)
+    x = augment.crop(x, lengths, round(p.crop_s / resolution.hop_s), speed=p.tempo, rng=rng)
     if p.pitch:
         x = augment.shift_bands(x, mel.centres_hz(resolution), pitch=p.pitch, rng=rng)
     if p.snr_db is not None:
@@ -163,11 +186,14 @@ def main(**paths: Path) -> None:
         train.Paths(**paths),
         data,
         p,
-        inputs=lambda samples, lengths: inputs(samples, lengths, resolution, rate_hz=data.rate_hz),
+        inputs=lambda samples, lengths: inputs(
+            samples, lengths, resolution, rate_hz=data.rate_hz, speeds=p.augment.speeds
+        ),
         build=lambda: LiteCNN(resolution.bands, p.channels, len(data.classes), p.dropout),
         vary=lambda x, lengths, rng: vary(x, lengths, rng, p.augment, resolution=resolution),
         card={"model": "lite_cnn", "channels": p.channels, "mel": resolution.model_dump()},
         view_s=p.augment.crop_s,
+        spare=", or name fewer `augment.speeds`",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 import librosa
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -62,10 +63,14 @@ def _cards(known: Mapping[Any, Any], audio: Path, data: params.Data) -> Iterator
 def spectrograms(samples: Tensor, lengths: Tensor, resolution: mel.Params, rate_hz: int) -> Views:
     """Return training views of a clip, shape (1, samples), as LiteCNN reads them: in dB, shape (bands, frames)."""
     p = recipes.load(lite_cnn.Params, "lite_cnn")
-    x, frames = lite_cnn.inputs(samples, lengths, resolution, rate_hz=rate_hz)
-    return _views(
-        x, frames, p.augment, lambda x, frames, a: lite_cnn.vary(x, frames, _rng(p), a, resolution=resolution)
-    )
+
+    def vary(samples: Tensor, lengths: Tensor, a: lite_cnn.Augment) -> Tensor:
+        x, frames = lite_cnn.inputs(samples, lengths, resolution, rate_hz=rate_hz, speeds=a.speeds or ())
+        held, rng = clips.Clips(x, frames, torch.zeros(len(samples), 1), torch.ones(len(samples))), _rng(p)
+        heard = held.drawn(torch.arange(len(samples)), rng)
+        return lite_cnn.vary(x[heard], frames[heard], rng, a, resolution=resolution)
+
+    return _views(samples, lengths, p.augment, vary)
 
 
 def waveforms(samples: Tensor, lengths: Tensor, rate_hz: int) -> Views:

@@ -57,6 +57,22 @@ def swelling(n: int) -> Tensor:
     return torch.sin(2 * torch.pi * 0.05 * time) * (1 + torch.sin(2 * torch.pi * time / 10_000))
 
 
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_a_clip_at_another_speed_is_as_of_a_tape(speed: float) -> None:
+    samples = torch.zeros(2, 8000, dtype=torch.int16)
+    samples[0, :4000] = (9000 * torch.sin(2 * torch.pi * 400 * torch.arange(4000) / 8000)).short()
+    samples[1] = 7000
+    played, lengths = augment.at_speed(samples, torch.tensor([4000, 8000]), speed)
+    assert lengths.tolist() == [round(4000 / speed), min(round(8000 / speed), 8000)]
+    tone = played[0, : lengths[0]].numpy()
+    assert np.fft.rfftfreq(len(tone), 1 / 8000)[np.abs(np.fft.rfft(tone)).argmax()] == pytest.approx(
+        400 * speed, rel=0.01
+    )
+    assert np.abs(tone[100:-100]).max() == pytest.approx(9000, rel=0.02)
+    assert not played[0, lengths[0] :].any()
+    assert played.dtype == samples.dtype
+
+
 @pytest.mark.parametrize(("tempo", "pitch"), [(0.0, 0.2), (0.2, 0.0), (0.2, 0.2)])
 def test_tempo_and_pitch_are_changed_apart_each_up_to_its_bounds(tempo: float, pitch: float) -> None:
     n = 60_000

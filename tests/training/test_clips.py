@@ -40,6 +40,22 @@ def test_a_clip_of_another_rate_is_named(tmp_path: Path) -> None:
         clips.read(tmp_path, ["one"], DATA)
 
 
+def test_any_version_of_a_clip_is_as_likely_and_none_is_of_another_clip() -> None:
+    x = torch.tensor([10, 20, 30, 11, 21, 31, 12, 22, 32])  # clips 1 to 3 in versions 0 to 2
+    held = clips.Clips(x, torch.ones(9), torch.zeros(3, 2), torch.ones(3))
+    rows = torch.tensor([0, 2]).repeat(3000)
+    heard = x[held.drawn(rows, np.random.default_rng(0))]
+    assert torch.equal(heard // 10, rows + 1)
+    assert torch.bincount(heard % 10).tolist() == pytest.approx([2000] * 3, rel=0.1)
+
+
+def test_without_other_versions_clips_are_drawn_as_they_are_and_no_draw_is_spent() -> None:
+    held = clips.Clips(torch.rand(3, 5), torch.ones(3), torch.zeros(3, 2), torch.ones(3))
+    rng = np.random.default_rng(0)
+    assert held.drawn(torch.tensor([2, 0, 2]), rng).tolist() == [2, 0, 2]
+    assert rng.random() == np.random.default_rng(0).random()
+
+
 def test_a_worker_is_sent_the_name_of_a_file_and_not_what_is_in_it(tmp_path: Path) -> None:
     np.arange(60_000, dtype=np.float16).tofile(tmp_path / "kept.f16")
     kept = torch.from_file(str(tmp_path / "kept.f16"), shared=True, size=60_000, dtype=torch.float16).view(3, 4, 5000)

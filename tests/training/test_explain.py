@@ -145,9 +145,10 @@ def test_augment_shows_the_clip_and_views_for_both_models_and_needs_no_model(pro
     shutil.rmtree(project / "models")
     assert run("--augment", "aaaa", "--out", "page.html").exit_code == 0
     text = Path("page.html").read_text()
-    alone = {"lite_cnn": ["mask_bands", "mask_s"], "wav2vec2": ["speed", "snr_db"]}  # what params.yaml asks for
-    assert text.count("<audio") == 1 + 2 * (views.VIEWS + 2)
-    assert text.count("<small>sound made from the picture</small>") == views.VIEWS + 2
+    # what params.yaml asks for
+    alone = {"lite_cnn": ["speeds", "mask_bands", "mask_s"], "wav2vec2": ["speed", "snr_db"]}
+    assert text.count("<audio") == 1 + 2 * views.VIEWS + 3 + 2
+    assert text.count("<small>sound made from the picture</small>") == views.VIEWS + 3
     for model, steps in alone.items():
         assert re.findall(rf"{model}, (\w+): [^<]* alone", text) == steps
 

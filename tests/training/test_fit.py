@@ -78,6 +78,15 @@ def test_an_epoch_draws_each_clip_as_often_as_listed_and_no_other(tmp_path: Path
     assert [len(batch) for batch in watch.seen] == [2, 2, 1]
 
 
+def test_training_hears_every_version_of_its_clips_and_prediction_the_first(tmp_path: Path) -> None:
+    two = Clips(**vars(CLIPS) | {"x": torch.cat([CLIPS.x, CLIPS.x + 100]), "lengths": CLIPS.lengths.repeat(2)})
+    watch, p = Watch(), recipe(epochs=20)
+    model = trained(tmp_path, p, vary=watch, clips=two)
+    drawn = {int((two.x == row).all(dim=1).nonzero()) for batch in watch.seen for row in batch}
+    assert drawn == {*range(6), *range(12, 18)}
+    assert torch.equal(fit.predict(model, two, TURN.held_out, p), fit.predict(model, CLIPS, TURN.held_out, p))
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 6])
 def test_a_training_killed_in_any_epoch_ends_as_one_that_was_not(tmp_path: Path, batch: int) -> None:
     p = recipe(epochs=3, batch_clips=3, mixup_alpha=0.3)

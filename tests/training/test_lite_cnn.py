@@ -107,6 +107,18 @@ def test_how_much_padding_follows_the_sound_changes_nothing() -> None:
     assert torch.equal(logits[0], logits[2])
 
 
+def test_the_clips_at_other_speeds_follow_the_clips_as_they_are() -> None:
+    p = mel.Params(window_s=0.032, hop_s=0.02, bands=16, min_hz=0, max_hz=4000)
+    samples = torch.from_numpy(np.random.default_rng(0).integers(-999, 999, (70, 4000)).astype(np.int16))
+    lengths = torch.randint(1, 4000, (70,), generator=torch.Generator().manual_seed(0))
+    x, frames = lite_cnn.inputs(samples, lengths, p, rate_hz=8000, speeds=[0.8, 1.25])
+    versions = (samples, lengths), *(augment.at_speed(samples, lengths, speed) for speed in (0.8, 1.25))
+    for n, (played, sounds) in enumerate(versions):
+        alone, sound_frames = lite_cnn.inputs(played, sounds, p, rate_hz=8000)
+        torch.testing.assert_close(x[70 * n : 70 * (n + 1)], alone)
+        assert torch.equal(frames[70 * n : 70 * (n + 1)], sound_frames)
+
+
 RECIPES = [name for name, of in yaml.safe_load(PARAMS.read_text())["recipes"].items() if of["model"] == "lite_cnn"]
 
 
@@ -160,7 +172,7 @@ def test_where_in_the_bands_a_sound_lies_makes_a_difference_to_the_convolutions(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"gain_db": 6.0}, {"tilt_db": 6.0}, {"snr_db": [10, 20]}, {"speed": 0.2}, {"pitch": 0.2}], ids=str
+    "changes", [{"gain_db": 6.0}, {"tilt_db": 6.0}, {"snr_db": [10, 20]}, {"tempo": 0.2}, {"pitch": 0.2}], ids=str
 )
 def test_each_augmentation_is_off_until_asked_for_and_drawn_by_the_generator(changes: dict[str, object]) -> None:
     x, lengths = -40 + torch.rand(4, 16, 50), torch.full((4,), 50)
@@ -181,7 +193,10 @@ def test_a_lack_of_memory_gets_advice_wherever_it_comes(
     monkeypatch.setattr(module, name, tones.out_of_memory)
     result = tones.refused(tmp_path, monkeypatch, lite_cnn.main, {"lite_cnn": SECTION})
     assert "Memory ran out with batches of 6 clips of 0.5 s, and 18 clips kept, 0.00029 GB as samples" in result.output
-    assert "In section `lite_cnn` of params.yaml lower `batch_clips` or `augment.crop_s`;" in result.output
+    assert (
+        "In section `lite_cnn` of params.yaml lower `batch_clips` or `augment.crop_s`, or name fewer `augment.speeds`;"
+        in result.output
+    )
 
 
 def test_a_recipe_of_params_yaml_makes_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

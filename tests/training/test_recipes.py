@@ -37,7 +37,7 @@ def test_every_recipe_is_valid_and_changes_what_it_names_alone(tmp_path: Path, r
 def test_a_nested_change_keeps_its_neighbours(tmp_path: Path) -> None:
     found = recipes.load(lite_cnn.Params, "lite_cnn", choose(tmp_path, "lite_cnn", "lite_cnn_v3"))
     plain = recipes.load(lite_cnn.Params, "lite_cnn", choose(tmp_path, "lite_cnn", None))
-    assert (found.augment.speed, found.augment.crop_s) == (0.2, plain.augment.crop_s)
+    assert (found.augment.tempo, found.augment.crop_s) == (0.2, plain.augment.crop_s)
     assert (found.loss.smoothing, found.loss.kind) == (0.1, plain.loss.kind)
 
 

@@ -13,7 +13,7 @@ import soundfile
 import torch
 import yaml
 
-from training import views
+from training import mel, views
 
 LENGTH = round(bursts.CLIP_S * bursts.RATE_HZ)
 
@@ -23,7 +23,7 @@ def params(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = yaml.safe_load(rows.PARAMS.read_text())
     document["data"] |= {"clip_s": bursts.CLIP_S, "rate_hz": bursts.RATE_HZ}
     document["mel"] = bursts.MEL.model_dump()
-    document["lite_cnn"]["augment"] |= {"crop_s": 0.8, "speed": 0.0, "mask_bands": 12, "mask_s": 0.3}
+    document["lite_cnn"]["augment"] |= {"crop_s": 0.8, "speeds": [], "mask_bands": 12, "mask_s": 0.3}
     document["wav2vec2"]["augment"] |= {"crop_s": 0.5, "speed": 0.1, "snr_db": [0, 0]}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     monkeypatch.chdir(tmp_path)
@@ -61,6 +61,15 @@ def test_views_of_lite_cnn_are_crops_with_hidden_stripes_each_another() -> None:
     hidden = [float(counts.max()) for _, counts in levels]
     assert max(hidden) > 0.1 * found["view 1"].size  # one value over a stripe
     assert len(set(hidden)) == views.VIEWS
+
+
+def test_views_of_lite_cnn_are_at_the_speeds_that_params_ask_for() -> None:
+    changed("lite_cnn", speeds=[2.0], mask_bands=0, mask_s=0.0)
+    found = views.spectrograms(*tone(), bursts.MEL, bursts.RATE_HZ)
+    bands = [int(view.mean(axis=1).argmax()) for view in found.values()]
+    octave = {int(mel.centres_hz(bursts.MEL).sub(hz).abs().argmin()) for hz in (500, 1000)}
+    assert set(bands) == octave
+    assert [*found][-1] == "speeds: [2.0] alone"
 
 
 def test_views_of_wav2vec2_have_the_noise_that_params_ask_for() -> None:
