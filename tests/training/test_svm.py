@@ -173,7 +173,7 @@ def test_a_class_in_one_fold_alone_is_learned_though_no_fold_can_judge_it() -> N
 def test_a_clip_is_heard_as_the_stage_features_describes_it(tmp_path: Path) -> None:
     tones.write(tmp_path / "p", sections={}, clips=2)
     data = params.Data(**tones.DATA)
-    p = descriptors.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
+    p = descriptors.Params.load("features", rows.PARAMS)
     samples, lengths = clips.read(tmp_path / "p/clips", ["clip00", "clip01"], data)
     x, whole = stage.inputs(samples, lengths, p, rate_hz=data.rate_hz)
     for row, sound, length in zip(x.numpy(), samples.numpy(), lengths.tolist(), strict=True):
