@@ -20,7 +20,7 @@ from curation import audio, descriptors, files, ingest, params, pool, recording
 
 DATA = params.Data(classes=("harmful", "safe"), clip_s=8, rate_hz=16_000)
 PARAMS = ingest.Params(windows="first", min_duration_s=0.2, max_duration_s=900, silence_dbfs=-60, timeout_s=60)
-FEATURES = descriptors.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
+FEATURES = descriptors.Params.load("features", Path(__file__).parents[1] / "params.yaml")
 CONTAINERS = ("wav", "flac", "ogg", "mp3")
 SOURCE_HZ, SOURCE_S, SOURCES = 44_100, 5, 4
 FRAMES = round(DATA.clip_s * DATA.rate_hz)

@@ -10,7 +10,7 @@ import scipy.signal
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curation import params
+from curation import params, variations
 from curation.audio import Samples
 
 Array: TypeAlias = NDArray[np.float32]
@@ -35,6 +35,7 @@ class Params(params.Section):
     hop_s: float = Field(ge=0.001, le=0.05)  # from spectrum to spectrum
     mels: int = Field(ge=32, le=256, multiple_of=BANDS)  # mel bands
     silence_db: float = Field(gt=0, le=120)  # below the peak: quieter beginnings and ends are left out
+    variations: variations.Params  # of the clips, which are described too
 
 
 def features(sound: Samples, p: Params, *, rate_hz: int) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Describe each clip by vectors for scoring and by a fingerprint for finding copies."""
+"""Describe each clip and variations of it by vectors for scoring, and the clip by a fingerprint for finding copies."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from curation import files, params, tables, vectors
 from curation.clips import read_clip
 from curation.descriptors import Array, Params, features
 from curation.fingerprint import Fingerprint, fingerprint
+from curation.variations import variations
 
 BATCH = 16  # clips a task: few tasks, and little audio in memory
 
@@ -22,25 +23,37 @@ def describe(
 ) -> tuple[vectors.Vectors, list[Fingerprint]]:
     """Return the vectors and the fingerprints of clips, in the order of `frames`: the recorded samples of each.
 
+    Variations have vectors too, unless there are more than `p.variations.max_clips` clips.
+
     Work is handed out in batches by joblib: `joblib.parallel_config` chooses where it is done.
     """
     clip_ids = tuple(frames)
     batches = [clip_ids[start : start + BATCH] for start in range(0, len(clip_ids), BATCH)]
+    vary = len(frames) <= p.variations.max_clips
     task = joblib.delayed(_describe)
     done = joblib.Parallel(n_jobs=workers)(
-        task([(clip_id, frames[clip_id]) for clip_id in batch], audio, p, rate_hz)
+        task([(clip_id, frames[clip_id]) for clip_id in batch], audio, p, rate_hz, vary)
         for batch in tqdm(batches, "features", unit="batch", disable=None)
     )
     rows, prints = zip(*itertools.chain.from_iterable(done), strict=True)
-    blocks = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return vectors.Vectors(clip_ids, blocks), list(prints)
+    every = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    blocks = {name: block[:, 0] for name, block in every.items()}
+    varied = {name: block[:, 1:] for name, block in every.items()} if vary else {}
+    return vectors.Vectors(clip_ids, blocks, varied), list(prints)
 
 
 def _describe(
-    batch: Sequence[tuple[str, int]], audio: Path, p: Params, rate_hz: int
+    batch: Sequence[tuple[str, int]], audio: Path, p: Params, rate_hz: int, vary: bool
 ) -> list[tuple[dict[str, Array], Fingerprint]]:
-    sounds = (read_clip(clip_id, audio, frames=frames) for clip_id, frames in batch)
-    return [(features(sound, p, rate_hz=rate_hz), fingerprint(sound, rate_hz)) for sound in sounds]
+    """Return of each clip its blocks, a row for the clip as it is and then one a variation, and its fingerprint."""
+    found = []
+    for clip_id, frames in batch:
+        sound = read_clip(clip_id, audio, frames=frames)
+        heard = [sound, *(variations(sound, p.variations, silence_db=p.silence_db) if vary else [])]
+        rows = [features(one, p, rate_hz=rate_hz) for one in heard]
+        blocks = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        found.append((blocks, fingerprint(sound, rate_hz)))
+    return found
 
 
 def write_prints(clip_ids: Sequence[str], prints: Sequence[Fingerprint], path: Path) -> None:
@@ -56,7 +69,7 @@ def write_prints(clip_ids: Sequence[str], prints: Sequence[Fingerprint], path: P
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the features.")
 @click.option("--workers", type=click.IntRange(min=1), default=joblib.cpu_count, help="Processes.  [default: all CPUs]")
 def main(clips: Path, audio: Path, out: Path, workers: int) -> None:
-    """Write the vectors and the fingerprint of every clip."""
+    """Write the vectors of every clip and of its variations, and the fingerprint of every clip."""
     rate_hz = params.Data.load("data").rate_hz
     rows = tables.read(clips, tables.CLIPS)
     frames = dict(zip(rows["clip_id"], (rows["duration_s"] * rate_hz).round().astype(int), strict=True))
@@ -64,7 +77,7 @@ def main(clips: Path, audio: Path, out: Path, workers: int) -> None:
     vectors.write(found, out)
     write_prints(found.clip_ids, prints, out / "fingerprints.npz")
     dimensions = sum(block.shape[1] for block in found.blocks.values())
-    click.echo(f"features: {len(rows)} clips, {dimensions} dimensions")
+    click.echo(f"features: {len(rows)} clips, {found.variations} variations of each, {dimensions} dimensions")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from curation import params, tables, vectors
 from training import bootstrap
-from training.scoring import Floats, Integers, Names, joined, kernel, machine, training_parts
+from training.scoring import Floats, Integers, Names, heard, joined, kernel, machine, training_parts
 
 Share: TypeAlias = tuple[str, float]  # what is left of the groups, or spoilt of the labels
 
@@ -30,7 +30,7 @@ class Params(params.Section):
     )  # shares of the labels that another class takes the place of
     folds: int = Field(ge=2, le=20)
     repeats: int = Field(ge=1, le=50)  # each with other folds, other groups taken away, other labels spoilt
-    penalty: float = Field(gt=0, le=1000)  # C of the support vector machine
+    penalty: float = Field(gt=0, le=1000)  # C of a point of the support vector machine
     max_clips: int = Field(ge=20)  # of larger sets some groups are drawn
     resamples: int = Field(ge=100)  # bootstrap resamples of the groups, for the intervals
     seed: int = Field(ge=0, lt=2**31)
@@ -47,10 +47,12 @@ def ablate(clips: pd.DataFrame, points: NDArray[np.float32], p: Params) -> pd.Da
 
     Clips are judged by models that have seen no clip of their group. What halving the groups costs is what the last
     doubling brought. Spoilt labels are judged by as they are learned from: such is the figure that wrong labels leave.
+    A clip that is left out is so with its variations.
 
     Args:
         clips: `clip_id`, `label`, `group`, `fold`; clips without label and the test fold are left out.
-        points: standardised features of these clips, shape (n_clips, n_dimensions).
+        points: standardised features of these clips, and of their variations if there are any, as `Vectors.points` has
+            them.
         p: parameters.
 
     Raises:
@@ -58,7 +60,8 @@ def ablate(clips: pd.DataFrame, points: NDArray[np.float32], p: Params) -> pd.Da
     """
     chosen = _chosen(clips, p)
     label, group = clips["label"].to_numpy(str)[chosen], pd.factorize(clips["group"].iloc[chosen])[0]
-    names, similarity = np.unique(label), kernel(points[chosen])
+    similarity, _ = kernel(points[heard(chosen, len(clips), len(points))], len(chosen))
+    names = np.unique(label)
     runs = [
         _repeat(similarity, label, group, names, p, seed=seed)
         for seed in tqdm(range(p.seed, p.seed + p.repeats), "ablate", unit="repeat", disable=None)
@@ -98,8 +101,9 @@ def _repeat(
         held_out = np.setdiff1d(np.arange(len(label)), part)
         order = rng.permutation(group.max() + 1)
         for share in p.shares:
-            known = part if share in spoilt else part[thin(label[part], group[part], share[1], order)]
-            model = machine(p.penalty).fit(similarity[np.ix_(known, known)], said[share][known])
+            kept = part if share in spoilt else part[thin(label[part], group[part], share[1], order)]
+            known = heard(kept, len(label), len(similarity))
+            model = machine(p.penalty).fit(similarity[np.ix_(known, known)], said[share][known % len(label)])
             right[share][held_out] = model.predict(similarity[np.ix_(held_out, known)]) == said[share][held_out]
     return said, right
 
@@ -167,7 +171,7 @@ def main(labels: Path, folds: Path, groups: Path, features: Path, out: Path) -> 
     clips = joined(
         tables.read(labels, tables.LABELS), tables.read(folds, tables.FOLDS), tables.read(groups, tables.GROUPS)
     )
-    points = vectors.read(features).points(clips["clip_id"].tolist())
+    points = vectors.read(features).points(clips["clip_id"].tolist(), varied=True)
     found = ablate(clips, points, Params.load("ablate"))
     tables.write(found, out, tables.ABLATIONS)
     whole = found.loc[found["share"] == 1, "balanced_accuracy"].item()

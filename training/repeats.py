@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 import click
+import joblib
 import numpy as np
 import pandas as pd
 from pydantic import Field
@@ -28,6 +29,7 @@ def repeats(
     machine: svm.Params,
     *,
     classes: tuple[str, ...],
+    workers: int,
 ) -> pd.DataFrame:
     """Return `tables.REPEATS`: a cross-validation for each division of whole groups into as many folds.
 
@@ -39,10 +41,12 @@ def repeats(
         p: how many divisions.
         machine: parameters of the machines.
         classes: names of the classes.
+        workers: processes, each of which judges a division at a time.
     """
     divisions = [rows["fold"], *islice(_others(rows, classes), p.count)]
     shown = tqdm(divisions, "repeats", unit="cross-validation", disable=None)
-    found = [_figures(x, rows.assign(fold=fold), machine, classes) for fold in shown]
+    task = joblib.delayed(_figures)
+    found = joblib.Parallel(n_jobs=workers)(task(x, rows.assign(fold=fold), machine, classes) for fold in shown)
     return pd.DataFrame(found).rename_axis("repeat").reset_index()[list(tables.REPEATS.columns)]
 
 
@@ -71,7 +75,8 @@ def _figures(x: vectors.Vectors, rows: pd.DataFrame, p: svm.Params, classes: tup
 @click.option("--groups", type=click.Path(path_type=Path), required=True, help="What must not be split.")
 @click.option("--features", "described", type=click.Path(path_type=Path), required=True, help="The clips' vectors.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the figures go.")
-def main(train: Path, folds: Path, groups: Path, described: Path, out: Path) -> None:
+@click.option("--workers", type=click.IntRange(min=1), default=joblib.cpu_count, help="Processes.  [default: all CPUs]")
+def main(train: Path, folds: Path, groups: Path, described: Path, out: Path, workers: int) -> None:
     """Write how well the machines do on each division into folds; with a test fold, which judges alone, nothing."""
     classes = params.Data.load("data").classes
     rows = rounds.listing(tables.read(train, tables.TRAIN), tables.read(folds, tables.FOLDS))
@@ -82,7 +87,7 @@ def main(train: Path, folds: Path, groups: Path, described: Path, out: Path) -> 
         return
     grouped = rows.merge(tables.read(groups, tables.GROUPS)[["clip_id", "group"]], on="clip_id", validate="one_to_one")
     p, machine = Params.load("repeats"), svm.Params.load("svm")
-    found = repeats(vectors.read(described), grouped, p, machine, classes=classes)
+    found = repeats(vectors.read(described), grouped, p, machine, classes=classes, workers=workers)
     tables.write(found, out, tables.REPEATS)
     accuracy = found["balanced_accuracy"]
     click.echo(f"repeats: balanced accuracy {accuracy.min():.2f} to {accuracy.max():.2f} in {len(found)} divisions")

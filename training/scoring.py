@@ -1,14 +1,15 @@
-"""The scoring model: support vector machines on the clips' vectors, what they learn from, and how sure they are."""
+"""The scoring model: support vector machines on vectors of clips, what they learn from, and how sure they are."""
 
 from typing import TypeAlias
 
 import click
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.spatial.distance import squareform
 from scipy.special import log_softmax
-from sklearn.metrics.pairwise import manhattan_distances
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
@@ -20,23 +21,36 @@ Names: TypeAlias = NDArray[np.str_]
 STEEPEST = 10  # bounds the confidence where decisions separate the labels perfectly
 
 
-def kernel(points: NDArray[np.float32]) -> Floats:
-    """Return the Laplacian kernel of points (n, d), shape (n, n), its width the median distance of two points."""
-    distances: Floats = manhattan_distances(points)
-    distances /= -width(distances)
-    return np.exp(distances, out=distances)
+def kernel(points: NDArray[np.float32], clips: int) -> tuple[Floats, float]:
+    """Return the Laplacian kernel of points (n, d), shape (n, n), and its width, the median distance of two clips.
+
+    Args:
+        points: of clips as they are, and then of their variations.
+        clips: number of clips.
+    """
+    distances = torch.pdist(torch.from_numpy(points).double(), p=1)  # in a third of the time that SciPy takes
+    similarity: Floats = squareform(distances.numpy())
+    width = float(max(np.median(similarity[:clips, :clips]), np.finfo(np.float64).tiny))
+    similarity /= -width
+    return np.exp(similarity, out=similarity), width
 
 
-def width(distances: Floats) -> float:
-    """Return the median of the distances, above 0."""
-    return float(max(np.median(distances), np.finfo(np.float64).tiny))
+def heard(part: Integers, clips: int, points: int) -> Integers:
+    """Return the places of some clips among all points, then those of their variations; place p is of clip p % clips.
+
+    Args:
+        part: places of these clips among the clips.
+        clips: number of clips; the first points are the clips as they are, then comes one variation of each, and so on.
+        points: number of points.
+    """
+    return (part + np.arange(0, points, clips)[:, None]).ravel()
 
 
 def machine(penalty: float) -> OneVsRestClassifier:
     """Return a machine a class against the rest; both sides weigh the same, however many clips they have.
 
     Args:
-        penalty: C of the machines: the lower, the less they trust a single label.
+        penalty: C of a point: the lower, the less a single label is trusted.
     """
     return OneVsRestClassifier(SVC(C=penalty, kernel="precomputed", class_weight="balanced"))
 

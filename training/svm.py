@@ -1,4 +1,4 @@
-"""Train a support vector machine on the clips' vectors, and predict with it."""
+"""Train a support vector machine on the vectors of clips and of their variations, and predict with it."""
 
 from pathlib import Path
 
@@ -9,14 +9,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from safetensors.torch import load_file, save
-from sklearn.metrics.pairwise import manhattan_distances
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
 from curation import descriptors, files, params, tables, vectors
 from curation.audio import FULL_SCALE
 from training import rounds
-from training.scoring import Floats, Integers, calibrate, width
+from training.scoring import Floats, Integers, calibrate, heard, kernel
 
 UNCALIBRATED = 1.0  # steepness where no fold of the training part can be judged by the others
 
@@ -24,7 +23,7 @@ UNCALIBRATED = 1.0  # steepness where no fold of the training part can be judged
 class Params(params.Section):
     """Section `svm` of params.yaml."""
 
-    penalty: float = Field(gt=0, le=1000)  # C of the machine: the lower, the less it trusts a single label
+    penalty: float = Field(gt=0, le=1000)  # C of a point: the lower, the less a single label is trusted
 
 
 class SVM(nn.Module):
@@ -51,24 +50,25 @@ class SVM(nn.Module):
 
 
 def svm(x: vectors.Vectors, rows: pd.DataFrame, p: Params, *, classes: tuple[str, ...]) -> SVM:
-    """Return the machine that has learned from some clips.
+    """Return the machine that has learned from some clips and their variations.
 
-    A clip counts as often as the training list says, times its weight; in each machine both sides weigh the same. How
-    far decisions are to be trusted is told by machines of all folds but one, on that one: a single number.
+    A clip counts as often as the training list says, times its weight, and so does each variation of it; in each
+    machine both sides weigh the same. How far decisions are to be trusted is told by machines of all folds but one, on
+    the clips of that one as they are: a single number.
 
     Args:
-        x: vectors of these clips, and of others.
+        x: vectors of these clips and their variations, and of others.
         rows: `clip_id`, `label`, `fold`, `times` and `weight` of the clips to learn from.
         p: parameters.
         classes: names of the columns of what it says, each with a clip or more.
     """
     mean, scale = x.standard(rows["clip_id"])
-    points = ((x.rows(rows["clip_id"]) - mean) / scale).astype(np.float32)
-    distances = manhattan_distances(points)
-    similarity = np.exp(-distances / width(distances))
+    points = ((x.rows(rows["clip_id"], varied=True) - mean) / scale).astype(np.float32)
+    similarity, width = kernel(points, len(rows))
     truth = pd.Index(classes).get_indexer(pd.Index(rows["label"]))
     weights = (rows["times"] * rows["weight"]).to_numpy(np.float64)
-    coefficients, intercept = machines(similarity, truth, weights, p.penalty)
+    clip = np.arange(len(points)) % len(rows)
+    coefficients, intercept = machines(similarity, truth[clip], weights[clip], p.penalty)
     deciding = np.flatnonzero(coefficients.any(axis=1))
     return SVM(
         mean=torch.from_numpy(mean),
@@ -76,7 +76,7 @@ def svm(x: vectors.Vectors, rows: pd.DataFrame, p: Params, *, classes: tuple[str
         support=torch.from_numpy(points[deciding]),
         coefficients=torch.from_numpy(coefficients[deciding]),
         intercept=torch.from_numpy(intercept),
-        width=torch.tensor(width(distances), dtype=torch.float64),
+        width=torch.tensor(width, dtype=torch.float64),
         steepness=torch.tensor(
             steepness(similarity, truth, weights, rows["fold"].to_numpy(), p.penalty), dtype=torch.float64
         ),
@@ -84,13 +84,13 @@ def svm(x: vectors.Vectors, rows: pd.DataFrame, p: Params, *, classes: tuple[str
 
 
 def machines(similarity: Floats, truth: Integers, weights: Floats, penalty: float) -> tuple[Floats, Floats]:
-    """Return how much each clip speaks for each class, shape (clips, classes), and the intercepts.
+    """Return how much each point speaks for each class, shape (points, classes), and the intercepts.
 
     Args:
-        similarity: kernel of the clips to learn from, shape (clips, clips).
-        truth: number of each clip's class; none is missing.
-        weights: how much each clip counts: 2 is to be there twice.
-        penalty: C of a clip of weight 1, where the sides are even.
+        similarity: kernel of the points to learn from, shape (points, points).
+        truth: number of each point's class; none is missing.
+        weights: how much each point counts: 2 is to be there twice.
+        penalty: C of a point of weight 1, where the sides are even.
     """
     count = int(truth.max()) + 1
     coefficients, intercept = np.zeros((len(truth), count)), np.zeros(count)
@@ -104,17 +104,25 @@ def machines(similarity: Floats, truth: Integers, weights: Floats, penalty: floa
 
 
 def steepness(similarity: Floats, truth: Integers, weights: Floats, fold: Integers, penalty: float) -> float:
-    """Return the factor that makes logits of decisions, by what the machines of the other folds say of each fold."""
-    said, known = [], []
+    """Return the factor that makes logits of decisions, by what the machines of the other folds say of each fold.
+
+    Args:
+        similarity: kernel of the points: of the clips as they are, which are judged, and then of their variations.
+        truth: number of each clip's class.
+        weights: how much each clip counts, and each of its variations.
+        fold: of each clip.
+        penalty: C of a point of weight 1.
+    """
+    said, right = [], []
     for number in np.unique(fold):
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if len(np.unique(truth[inside])) > truth.max():
-            coefficients, intercept = machines(
-                similarity[np.ix_(inside, inside)], truth[inside], weights[inside], penalty
-            )
-            said.append(similarity[np.ix_(outside, inside)] @ coefficients + intercept)
-            known.append(truth[outside])
-    return calibrate(np.concatenate(said), np.concatenate(known)) if said else UNCALIBRATED
+            known = heard(inside, len(truth), len(similarity))
+            clip = known % len(truth)
+            coefficients, intercept = machines(similarity[np.ix_(known, known)], truth[clip], weights[clip], penalty)
+            said.append(similarity[np.ix_(outside, known)] @ coefficients + intercept)
+            right.append(truth[outside])
+    return calibrate(np.concatenate(said), np.concatenate(right)) if said else UNCALIBRATED
 
 
 def inputs(samples: Tensor, lengths: Tensor, p: descriptors.Params, *, rate_hz: int) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import rows
 from signals import RATE_HZ, noise, pulses, tone
 
 from curation import descriptors
 from curation.descriptors import features
 
 TOLERANCE = 1e-4  # of a pattern's share and contrast
-P = descriptors.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
+P = descriptors.Params.load("features", rows.PARAMS)
 
 
 def row(sound: np.ndarray) -> np.ndarray:

@@ -12,6 +12,14 @@ TWO = Vectors(
     ("aa", "bb"),
     {"one": np.array([[1, 5], [3, 5]], dtype=np.float32), "other": np.array([[-7], [-8]], dtype=np.float32)},
 )
+VARIED = Vectors(
+    TWO.clip_ids,
+    TWO.blocks,
+    {
+        "other": np.array([[[-7], [9], [8]], [[-6], [4], [2]]], dtype=np.float32),
+        "one": np.array([[[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 10], [11, 12]]], dtype=np.float32),
+    },
+)
 
 
 def test_points_put_the_blocks_side_by_side_each_dimension_with_mean_0_and_the_deviation_of_its_block() -> None:
@@ -30,6 +38,52 @@ def test_a_block_weighs_the_same_in_a_manhattan_distance_however_many_dimensions
 
 def test_the_points_of_some_clips_are_those_they_have_among_all() -> None:
     assert TWO.points(["aa"]).tolist() == [[-0.5, 0, 1]]
+
+
+def test_variations_follow_the_clips_one_of_each_and_then_another_of_each() -> None:
+    assert VARIED.variations == 3
+    assert VARIED.rows(["bb", "aa"], varied=True).tolist() == [
+        [3, 5, -8],
+        [1, 5, -7],
+        [7, 8, -6],
+        [1, 2, -7],
+        [9, 10, 4],
+        [3, 4, 9],
+        [11, 12, 2],
+        [5, 6, 8],
+    ]
+    assert VARIED.rows(["aa"]).tolist() == TWO.rows(["aa"], varied=True).tolist() == [[1, 5, -7]]
+
+
+def test_variations_are_measured_by_the_clips_as_they_are() -> None:
+    assert VARIED.points(["bb", "aa"]).tolist() == TWO.points(["bb", "aa"]).tolist()
+    mean, scale = TWO.standard(TWO.clip_ids)
+    expected = (VARIED.rows(["aa"], varied=True) - mean) / scale
+    np.testing.assert_allclose(VARIED.points(["aa"], varied=True), expected)
+
+
+def test_variations_are_read_as_written(tmp_path: Path) -> None:
+    vectors.write(VARIED, tmp_path)
+    np.testing.assert_array_equal(
+        vectors.read(tmp_path).rows(["bb", "aa"], varied=True), VARIED.rows(["bb", "aa"], varied=True)
+    )
+    first = (tmp_path / vectors.VARIED).read_bytes()
+    vectors.write(vectors.read(tmp_path), tmp_path)
+    assert (tmp_path / vectors.VARIED).read_bytes() == first
+    vectors.write(TWO, tmp_path)
+    assert vectors.read(tmp_path).variations == 0
+
+
+def test_variations_of_other_clips_are_refused(tmp_path: Path) -> None:
+    vectors.write(VARIED, tmp_path)
+    kept = (tmp_path / vectors.VARIED).read_bytes()
+    vectors.write(Vectors(("bb", "aa"), TWO.blocks), tmp_path)
+    (tmp_path / vectors.VARIED).write_bytes(kept)
+    with pytest.raises(click.ClickException, match=r"variations\.npz is of other clips.*`dvc repro features`"):
+        vectors.read(tmp_path)
+    (tmp_path / vectors.VARIED).unlink()
+    with pytest.raises(click.ClickException, match=r"variations\.npz does not exist. `dvc repro features`"):
+        vectors.read(tmp_path)
 
 
 def test_vectors_are_read_as_written_and_hold_no_pickle_and_no_clock(tmp_path: Path) -> None:

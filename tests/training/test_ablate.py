@@ -56,6 +56,25 @@ def test_labels_that_mean_nothing_are_at_chance_whatever_is_taken_away() -> None
     assert ((found["low"] < 0.5) & (found["high"] > 0.5)).all()
 
 
+def test_what_is_held_out_is_so_with_its_variations() -> None:
+    """Each clip is a point far from all others: its label, drawn, can be told by who heard a variation of it alone."""
+    clips, _ = kinds(80, 1)
+    points = np.random.default_rng(0).normal(size=(80, 30)).astype(np.float32)
+    drawn = np.random.default_rng(1).permutation(clips["label"])
+    found = ablate(clips.assign(label=drawn), np.concatenate([points, points, points]), P)
+    assert ((found["low"] < 0.5) & (found["high"] > 0.5)).all()
+
+
+@pytest.mark.parametrize("max_clips", [41, 1000])
+def test_a_clip_and_one_variation_like_it_are_the_clip_at_twice_the_penalty(max_clips: int) -> None:
+    clips, points = kinds(80, 6)
+    p = P.model_copy(update={"max_clips": max_clips})
+    half = p.model_copy(update={"penalty": p.penalty / 2})
+    found = ablate(clips, np.concatenate([points, points]), half)
+    pd.testing.assert_frame_equal(found, ablate(clips, points, p), atol=0.01)
+    assert 0.5 < found["balanced_accuracy"].max() < 1
+
+
 def test_the_test_fold_and_clips_without_label_have_no_part_in_it() -> None:
     clips, points = kinds(80, 1)
     fold = np.where(np.arange(80) < 8, -1, 0)

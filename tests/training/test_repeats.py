@@ -28,14 +28,18 @@ def listed(apart: float, *, seed: int = 0) -> tuple[vectors.Vectors, pd.DataFram
     return vectors.Vectors(clip_ids, {"one": points.astype(np.float32)}), clips
 
 
-def repeated(apart: float, count: int = 5) -> pd.DataFrame:
-    return repeats.repeats(*listed(apart), repeats.Params(count=count), MACHINE, classes=CLASSES)
+def repeated(apart: float, count: int = 5, *, workers: int = 1) -> pd.DataFrame:
+    return repeats.repeats(*listed(apart), repeats.Params(count=count), MACHINE, classes=CLASSES, workers=workers)
 
 
 def test_other_folds_move_the_figure_where_classes_overlap_and_not_where_they_are_far_apart() -> None:
     overlapping, clear = repeated(1.5)["balanced_accuracy"], repeated(20)["balanced_accuracy"]
     assert 0.5 < overlapping.min() < overlapping.max() < 1
     assert clear.tolist() == [1.0] * 6
+
+
+def test_several_workers_find_the_same() -> None:
+    pd.testing.assert_frame_equal(repeated(1.5), repeated(1.5, workers=2))
 
 
 def test_every_division_keeps_groups_whole_and_learns_every_class(monkeypatch: pytest.MonkeyPatch) -> None:

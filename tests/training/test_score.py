@@ -76,9 +76,9 @@ def test_labels_of_a_group_do_not_move_the_decisions_on_its_clips_but_those_on_o
     group = pd.factorize(clips["group"])[0]
     label = clips["label"].to_numpy(str)
     parts = training_parts(label, group, np.sort(CLASSES), folds=5, seed=0)
-    before = decisions(kernel(points), label, group, parts, 2.5)
+    before = decisions(kernel(points, 40)[0], label, group, parts, 2.5)
     flipped = relabelled(clips, range(8, 12))["label"].to_numpy(str)
-    after = decisions(kernel(points), flipped, group, parts, 2.5)
+    after = decisions(kernel(points, 40)[0], flipped, group, parts, 2.5)
     moved = np.flatnonzero((before != after).any(axis=1))
     fold = next(set(range(40)) - set(part) for part in parts if 8 not in part)
     assert {8, 9, 10, 11} <= fold
@@ -123,10 +123,38 @@ def test_a_clip_without_label_is_not_scored_by_a_model_that_saw_its_group() -> N
     learnable = np.flatnonzero(label != "")
     found = training_parts(label[learnable], group[learnable], np.sort(CLASSES), folds=5, seed=0)
     parts = [learnable[part] for part in found]
-    before = decisions(kernel(points), label, group, parts, 2.5)
+    before = decisions(kernel(points, 40)[0], label, group, parts, 2.5)
     label[9] = CLASSES[0] if label[9] == CLASSES[1] else CLASSES[1]
-    after = decisions(kernel(points), label, group, parts, 2.5)
+    after = decisions(kernel(points, 40)[0], label, group, parts, 2.5)
     assert before[8:10].tolist() == after[8:10].tolist()
+
+
+def test_variations_of_a_group_do_not_move_the_decisions_on_its_clips_but_those_on_others() -> None:
+    clips, points = blobs(40, per_group=4)
+    group, label = pd.factorize(clips["group"])[0], clips["label"].to_numpy(str)
+    parts = training_parts(label, group, np.sort(CLASSES), folds=5, seed=0)
+    found = []
+    for poison in (1, -9):
+        variation = points + 1
+        variation[8:12] *= poison
+        similarity, _ = kernel(np.concatenate([points, variation]), 40)
+        found.append(decisions(similarity, label, group, parts, 2.5))
+    moved = np.flatnonzero((found[0] != found[1]).any(axis=1))
+    fold = next(set(range(40)) - set(part) for part in parts if 8 not in part)
+    assert {8, 9, 10, 11} <= fold
+    assert set(moved) == set(range(40)) - fold
+
+
+def test_a_clip_that_only_variations_of_others_are_like_is_told_by_them() -> None:
+    """Clip 0 lies where variations of its class do, or of the other one."""
+    clips, points = blobs(40)
+    far = np.eye(8, dtype=np.float32)[7] * 20
+    points[0] += far
+    for number, label in enumerate(CLASSES):
+        variation = np.where((clips["label"] == label).to_numpy()[:, None], points + far, points)
+        variation[0] = points[0]
+        own = probabilities(clips, np.concatenate([points, variation])).loc["c000", "harmful"]
+        assert (own > 0.6, own < 0.4) == (number == 0, number == 1)
 
 
 @given(

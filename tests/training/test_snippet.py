@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import rows
 import soundfile
 import torch
 from safetensors.torch import save_file
@@ -57,7 +58,7 @@ def test_the_lines_say_of_a_clip_what_the_training_says_of_it(
 def test_the_lines_of_a_support_vector_machine_predict_from_the_sound(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    p = descriptors.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
+    p = descriptors.Params.load("features", rows.PARAMS)
     rng = np.random.default_rng(0)
     clip_ids = tuple(f"c{n}" for n in range(4))
     sounds = [rng.normal(0, 3000, 16000) * np.linspace(n % 2, 1, 16000) for n in range(4)]

@@ -29,6 +29,11 @@ def blobs(n: int = 36, classes: tuple[str, ...] = CLASSES) -> tuple[vectors.Vect
     return vectors.Vectors(clip_ids, {"one": points.astype(np.float32)}), listed
 
 
+def varied(x: vectors.Vectors, *variations: np.ndarray) -> vectors.Vectors:
+    """Return the vectors with variations of each clip, each of them of shape (clips, dimensions)."""
+    return vectors.Vectors(x.clip_ids, x.blocks, {"one": np.stack(variations, axis=1).astype(np.float32)})
+
+
 def said(x: vectors.Vectors, listed: pd.DataFrame, classes: tuple[str, ...] = CLASSES) -> np.ndarray:
     """Return what a machine says of all clips that learned from those listed."""
     return predict(svm(x, listed, P, classes=classes), x.rows(x.clip_ids))
@@ -55,6 +60,54 @@ def test_half_of_the_clips_teach_it_the_other_half(classes: tuple[str, ...]) -> 
     found = said(x, listed.iloc[:30], classes)[30:]
     np.testing.assert_allclose(found.sum(axis=1), 1)
     assert (np.array(classes)[found.argmax(axis=1)] == listed["label"].iloc[30:]).mean() > 0.9
+
+
+def test_what_varies_a_clip_alone_tells_a_clip_that_is_like_it() -> None:
+    x, listed = blobs()
+    points = x.blocks["one"].copy()
+    points[0, 7] += 20  # harmful, and like nothing else
+    x = vectors.Vectors(x.clip_ids, {"one": points})
+    others = points + 20 * np.eye(8)[7]
+    others[listed["label"] == CLASSES[1]] = points[listed["label"] == CLASSES[1]]
+    swapped = np.where(points == others, points + 20 * np.eye(8)[7], points)
+    assert said(varied(x, others), listed.iloc[1:])[0, 0] > 0.8
+    assert said(varied(x, swapped), listed.iloc[1:])[0, 0] < 0.5
+
+
+def test_variations_of_a_clip_that_is_held_out_reach_no_machine_that_judges_it() -> None:
+    x, listed = blobs()
+    variation = x.blocks["one"] + np.random.default_rng(1).normal(size=(36, 8))
+    poisoned = np.where(listed["fold"].to_numpy()[:, None] == 0, -9 * variation, variation)
+    before, after = (stage.out_of_fold(varied(x, one), listed, P, classes=CLASSES) for one in (variation, poisoned))
+    moved = (before != after).any(axis=1)
+    assert not moved[listed["fold"] == 0].any()
+    assert moved[listed["fold"] != 0].all()
+
+
+def test_how_sure_it_is_is_told_by_clips_as_they_are() -> None:
+    """One class alone is in fold 1, so that fold 0 judges it and is judged by nothing."""
+    x, listed = blobs()
+    listed["fold"] = ((listed.index > 17) & (listed["label"] == CLASSES[0])).astype(int)
+    points = x.blocks["one"]
+    plain = svm(varied(x, points), listed, P, classes=CLASSES).steepness
+    steepness = [
+        svm(
+            varied(x, np.where(listed["fold"].to_numpy()[:, None] == fold, -points, points)), listed, P, classes=CLASSES
+        )
+        for fold in range(2)
+    ]
+    assert steepness[1].steepness == plain
+    assert steepness[0].steepness != plain
+
+
+def test_a_variation_counts_as_its_clip_does() -> None:
+    x, listed = blobs()
+    listed.loc[:3, "label"] = listed["label"][:4].to_numpy()[::-1]  # wrong: at their bound, which the weight moves
+    twice, half = varied(x, x.blocks["one"]), P.model_copy(update={"penalty": P.penalty / 2})
+    heavy = listed.assign(weight=np.where(listed.index < 4, 2.0, 1.0))
+    found = predict(svm(twice, heavy, half, classes=CLASSES), x.rows(x.clip_ids))
+    np.testing.assert_allclose(found, said(x, heavy), atol=0.01)
+    assert np.abs(found - said(x, listed)).max() > 0.02
 
 
 def test_a_clip_that_is_there_twice_is_one_of_weight_two() -> None:
@@ -173,7 +226,7 @@ def test_a_class_in_one_fold_alone_is_learned_though_no_fold_can_judge_it() -> N
 def test_a_clip_is_heard_as_the_stage_features_describes_it(tmp_path: Path) -> None:
     tones.write(tmp_path / "p", sections={}, clips=2)
     data = params.Data(**tones.DATA)
-    p = descriptors.Params(window_s=0.064, hop_s=0.016, mels=64, silence_db=60)
+    p = descriptors.Params.load("features", rows.PARAMS)
     samples, lengths = clips.read(tmp_path / "p/clips", ["clip00", "clip01"], data)
     x, whole = stage.inputs(samples, lengths, p, rate_hz=data.rate_hz)
     for row, sound, length in zip(x.numpy(), samples.numpy(), lengths.tolist(), strict=True):
