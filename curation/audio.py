@@ -133,6 +133,11 @@ def to_rate(sound: Samples, *, rate_hz: float, to_hz: float) -> Samples:
     return sound if rate_hz == to_hz else soxr.resample(sound, rate_hz, to_hz, quality="HQ")
 
 
+def at_speed(sound: Samples, speed: float) -> Samples:
+    """Return mono `sound` (n,) as of a tape that runs at `speed`: shorter and higher, both by this factor."""
+    return to_rate(sound, rate_hz=speed, to_hz=1)
+
+
 def to_16_bit(sound: Samples) -> NDArray[np.int16]:
     """Return `sound` as 16-bit samples, little-endian, rounded; what exceeds full scale is clipped."""
     scaled = sound * np.float32(FULL_SCALE)

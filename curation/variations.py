@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-import librosa
 import numpy as np
 from pydantic import Field
 
 from curation import params
-from curation.audio import Samples
+from curation.audio import Samples, at_speed
 
 SEED = 0  # of the noise
 
@@ -36,12 +35,6 @@ def variations(sound: Samples, p: Params, *, silence_db: float) -> list[Samples]
     heard = np.abs(sound).max() * 10 ** (-silence_db / 20)
     parts = [part if np.abs(part).max() > heard else sound for part in (sound[:length], sound[-length:])]
     return [*(at_speed(sound, speed) for speed in p.speeds), *parts, in_noise(sound, p.snr_db)]
-
-
-def at_speed(sound: Samples, speed: float) -> Samples:
-    """Return a sound as it is when played so much faster: shorter and higher, both by this factor."""
-    played: Samples = librosa.resample(sound, orig_sr=speed, target_sr=1)
-    return played
 
 
 def in_noise(sound: Samples, snr_db: float) -> Samples:

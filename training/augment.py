@@ -59,7 +59,7 @@ def at_speed(samples: Tensor, lengths: Tensor, speed: float) -> tuple[Tensor, Te
     """
     played, sounds = torch.zeros_like(samples), torch.zeros_like(lengths)
     for row, (clip, n) in enumerate(zip(samples.numpy(), lengths.tolist(), strict=True)):
-        sound = audio.to_rate(clip[:n].astype(np.float32) / audio.FULL_SCALE, rate_hz=speed, to_hz=1)[: len(clip)]
+        sound = audio.at_speed(clip[:n].astype(np.float32) / audio.FULL_SCALE, speed)[: len(clip)]
         played[row, : len(sound)] = torch.from_numpy(audio.to_16_bit(sound))
         sounds[row] = max(len(sound), 1)
     return played, sounds

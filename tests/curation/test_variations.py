@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from signals import RATE_HZ, noise, tone
 
 from curation import descriptors
-from curation.variations import at_speed, in_noise, variations
+from curation.audio import at_speed
+from curation.variations import in_noise, variations
 
 FEATURES = descriptors.Params.load("features", rows.PARAMS)
 P = FEATURES.variations.model_copy(update={"speeds": (0.8, 1.25), "part_share": 0.75})
