@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from curation import params, tables, vectors
 from training import bootstrap
-from training.scoring import Floats, Integers, Names, heard, joined, kernel, machine, training_parts
+from training.scoring import Floats, Integers, Names, heard, joined, kernel, machine, per_point, training_parts
 
 Share: TypeAlias = tuple[str, float]  # what is left of the groups, or spoilt of the labels
 
@@ -30,7 +30,7 @@ class Params(params.Section):
     )  # shares of the labels that another class takes the place of
     folds: int = Field(ge=2, le=20)
     repeats: int = Field(ge=1, le=50)  # each with other folds, other groups taken away, other labels spoilt
-    penalty: float = Field(gt=0, le=1000)  # C of a point of the support vector machine
+    penalty: float = Field(gt=0, le=1000)  # C of the support vector machine, see `scoring.per_point`
     max_clips: int = Field(ge=20)  # of larger sets some groups are drawn
     resamples: int = Field(ge=100)  # bootstrap resamples of the groups, for the intervals
     seed: int = Field(ge=0, lt=2**31)
@@ -103,7 +103,8 @@ def _repeat(
         for share in p.shares:
             kept = part if share in spoilt else part[thin(label[part], group[part], share[1], order)]
             known = heard(kept, len(label), len(similarity))
-            model = machine(p.penalty).fit(similarity[np.ix_(known, known)], said[share][known % len(label)])
+            fresh = machine(per_point(p.penalty, len(label), len(similarity)))
+            model = fresh.fit(similarity[np.ix_(known, known)], said[share][known % len(label)])
             right[share][held_out] = model.predict(similarity[np.ix_(held_out, known)]) == said[share][held_out]
     return said, right
 

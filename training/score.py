@@ -12,7 +12,18 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from curation import params, tables, vectors
-from training.scoring import Floats, Integers, Names, calibrate, heard, joined, kernel, machine, training_parts
+from training.scoring import (
+    Floats,
+    Integers,
+    Names,
+    calibrate,
+    heard,
+    joined,
+    kernel,
+    machine,
+    per_point,
+    training_parts,
+)
 
 TEST = -1  # in `tables.FOLDS`
 DECIMALS = 6  # of a probability; a table keeps six digits, so that they still sum to 1 there
@@ -23,7 +34,7 @@ class Params(params.Section):
 
     folds: int = Field(ge=2, le=50)  # a model learns from all of them but one
     repeats: int = Field(ge=1, le=50)  # of the cross-validation, each with other folds
-    penalty: float = Field(gt=0, le=1000)  # C of a point of the support vector machine
+    penalty: float = Field(gt=0, le=1000)  # C of the support vector machine, see `scoring.per_point`
     seed: int = Field(ge=0, lt=2**31)
 
 
@@ -58,7 +69,7 @@ def score(clips: pd.DataFrame, points: NDArray[np.float32], p: Params, *, classe
         for part in training_parts(label[learnable], group[learnable], names, folds=p.folds, seed=seed)
     ]
     similarity, _ = kernel(points, len(clips))
-    found = decisions(similarity, label, group, parts, p.penalty)
+    found = decisions(similarity, label, group, parts, per_point(p.penalty, len(clips), len(points)))
     steepness = calibrate(found[learnable], np.searchsorted(names, label[learnable]))
     wide = pd.DataFrame(rounded(softmax(steepness * found, axis=1)), columns=names.tolist())
     return wide.assign(clip_id=clips["clip_id"].to_numpy()).melt("clip_id", var_name="label", value_name="probability")

@@ -46,6 +46,15 @@ def heard(part: Integers, clips: int, points: int) -> Integers:
     return (part + np.arange(0, points, clips)[:, None]).ravel()
 
 
+def per_point(penalty: float, clips: int, points: int) -> float:
+    """Return the C of a point: a clip and its n variations pull more than one example does, and less than n + 1 do.
+
+    The root lies between; on ESC-10 it is near the best for right labels and for wrong ones, and where there are no
+    variations it changes nothing.
+    """
+    return penalty * float(np.sqrt(clips / points))
+
+
 def machine(penalty: float) -> OneVsRestClassifier:
     """Return a machine a class against the rest; both sides weigh the same, however many clips they have.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from curation import descriptors, files, params, tables, vectors
 from curation.audio import FULL_SCALE
 from training import rounds
-from training.scoring import Floats, Integers, calibrate, heard, kernel
+from training.scoring import Floats, Integers, calibrate, heard, kernel, per_point
 
 UNCALIBRATED = 1.0  # steepness where no fold of the training part can be judged by the others
 
@@ -23,7 +23,7 @@ UNCALIBRATED = 1.0  # steepness where no fold of the training part can be judged
 class Params(params.Section):
     """Section `svm` of params.yaml."""
 
-    penalty: float = Field(gt=0, le=1000)  # C of a point: the lower, the less a single label is trusted
+    penalty: float = Field(gt=0, le=1000)  # C of the machine, see `scoring.per_point`
 
 
 class SVM(nn.Module):
@@ -67,8 +67,8 @@ def svm(x: vectors.Vectors, rows: pd.DataFrame, p: Params, *, classes: tuple[str
     similarity, width = kernel(points, len(rows))
     truth = pd.Index(classes).get_indexer(pd.Index(rows["label"]))
     weights = (rows["times"] * rows["weight"]).to_numpy(np.float64)
-    clip = np.arange(len(points)) % len(rows)
-    coefficients, intercept = machines(similarity, truth[clip], weights[clip], p.penalty)
+    clip, penalty = np.arange(len(points)) % len(rows), per_point(p.penalty, len(rows), len(points))
+    coefficients, intercept = machines(similarity, truth[clip], weights[clip], penalty)
     deciding = np.flatnonzero(coefficients.any(axis=1))
     return SVM(
         mean=torch.from_numpy(mean),
@@ -78,7 +78,7 @@ def svm(x: vectors.Vectors, rows: pd.DataFrame, p: Params, *, classes: tuple[str
         intercept=torch.from_numpy(intercept),
         width=torch.tensor(width, dtype=torch.float64),
         steepness=torch.tensor(
-            steepness(similarity, truth, weights, rows["fold"].to_numpy(), p.penalty), dtype=torch.float64
+            steepness(similarity, truth, weights, rows["fold"].to_numpy(), penalty), dtype=torch.float64
         ),
     )
 

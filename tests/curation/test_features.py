@@ -31,7 +31,8 @@ def written(folder: Path, *, workers: int = 1, **sounds: np.ndarray) -> Path:
     clips = [{"clip_id": clip_id, "duration_s": len(sound) / RATE_HZ} for clip_id, sound in sounds.items()]
     tables.write(rows.table(tables.CLIPS, *clips), folder / "clips.csv", tables.CLIPS)
     (folder / "params.yaml").write_bytes(rows.PARAMS.read_bytes())
-    options = ["--clips", "clips.csv", "--audio", "clips", "--out", "features", "--workers", str(workers)]
+    audio = str(folder / "clips")  # whole: a worker may have begun in another folder
+    options = ["--clips", "clips.csv", "--audio", audio, "--out", "features", "--workers", str(workers)]
     outcome = CliRunner().invoke(stage.main, options, catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
     return folder / "features"

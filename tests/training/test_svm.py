@@ -103,7 +103,7 @@ def test_how_sure_it_is_is_told_by_clips_as_they_are() -> None:
 def test_a_variation_counts_as_its_clip_does() -> None:
     x, listed = blobs()
     listed.loc[:3, "label"] = listed["label"][:4].to_numpy()[::-1]  # wrong: at their bound, which the weight moves
-    twice, half = varied(x, x.blocks["one"]), P.model_copy(update={"penalty": P.penalty / 2})
+    twice, half = varied(x, x.blocks["one"]), P.model_copy(update={"penalty": P.penalty / 2**0.5})
     heavy = listed.assign(weight=np.where(listed.index < 4, 2.0, 1.0))
     found = predict(svm(twice, heavy, half, classes=CLASSES), x.rows(x.clip_ids))
     np.testing.assert_allclose(found, said(x, heavy), atol=0.01)
