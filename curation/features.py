@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import joblib
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from curation import files, params, tables, vectors
@@ -31,10 +32,11 @@ def describe(
     batches = [clip_ids[start : start + BATCH] for start in range(0, len(clip_ids), BATCH)]
     vary = len(frames) <= p.variations.max_clips
     task = joblib.delayed(_describe)
-    done = joblib.Parallel(n_jobs=workers)(
-        task([(clip_id, frames[clip_id]) for clip_id in batch], audio, p, rate_hz, vary)
-        for batch in tqdm(batches, "features", unit="batch", disable=None)
-    )
+    with threadpool_limits(1):  # of this process: sums of more threads round differently
+        done = joblib.Parallel(n_jobs=workers)(
+            task([(clip_id, frames[clip_id]) for clip_id in batch], audio, p, rate_hz, vary)
+            for batch in tqdm(batches, "features", unit="batch", disable=None)
+        )
     rows, prints = zip(*itertools.chain.from_iterable(done), strict=True)
     every = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     blocks = {name: block[:, 0] for name, block in every.items()}
@@ -47,12 +49,13 @@ def _describe(
 ) -> list[tuple[dict[str, Array], Fingerprint]]:
     """Return of each clip its blocks, a row for the clip as it is and then one a variation, and its fingerprint."""
     found = []
-    for clip_id, frames in batch:
-        sound = read_clip(clip_id, audio, frames=frames)
-        heard = [sound, *(variations(sound, p.variations, silence_db=p.silence_db) if vary else [])]
-        rows = [features(one, p, rate_hz=rate_hz) for one in heard]
-        blocks = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        found.append((blocks, fingerprint(sound, rate_hz)))
+    with threadpool_limits(1):  # of a worker
+        for clip_id, frames in batch:
+            sound = read_clip(clip_id, audio, frames=frames)
+            heard = [sound, *(variations(sound, p.variations, silence_db=p.silence_db) if vary else [])]
+            rows = [features(one, p, rate_hz=rate_hz) for one in heard]
+            blocks = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            found.append((blocks, fingerprint(sound, rate_hz)))
     return found
 
 

@@ -7,6 +7,7 @@ import rows
 import soundfile
 from click.testing import CliRunner
 from signals import RATE_HZ, noise, pulses, tone
+from threadpoolctl import threadpool_limits
 
 from curation import features as stage
 from curation import tables, vectors
@@ -38,6 +39,7 @@ def written(folder: Path, *, workers: int = 1, **sounds: np.ndarray) -> Path:
     return folder / "features"
 
 
+@threadpool_limits.wrap(limits=1)  # as the stage does
 def test_the_stage_describes_the_recorded_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sounds = {"aa": pulses(0.4, 1.5), "bb": noise(8), "cc": tone(440)}
